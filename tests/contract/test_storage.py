@@ -1,14 +1,16 @@
 """What every storage backend promises; a new one is one more param of the fixture."""
 
+# ruff: noqa: D103 - a test's name is its sentence.
+
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
 from doubles.clock import ManualClock
 from doubles.randomness import CountedRandom
 from doubles.storage import CountingBackend, DelayedListingBackend
-
 from holdfast.storage.address import holds_nothing
 from holdfast.storage.errors import (
     InvalidNameError,
@@ -138,7 +140,9 @@ def test_a_listing_shows_all_below_a_folder_and_nothing_else(backend: StorageBac
     assert _names(backend, "none/") == []
 
 
-@pytest.mark.parametrize("name", ["", "/", "a/", "/a", "a//b", "..", "a/../b", ".a", "A", "a.b", "ä"])
+@pytest.mark.parametrize(
+    "name", ["", "/", "a/", "/a", "a//b", "..", "a/../b", ".a", "A", "a.b", "ä"]
+)
 def test_a_name_that_no_object_can_have_is_refused(backend: StorageBackend, name: str) -> None:
     for ask in (backend.get, backend.size, backend.exists, backend.delete):
         with pytest.raises(InvalidNameError):

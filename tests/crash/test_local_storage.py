@@ -1,14 +1,16 @@
 """What if the power fails at any call that changes the file system?"""
 
+# ruff: noqa: D103 - a test's name is its sentence.
+
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
 from doubles.clock import ManualClock
 from doubles.files import TracingFiles, VolatileFiles
 from doubles.randomness import CountedRandom
 from doubles.storage import PowerCut
-
 from holdfast.storage._files import SystemFiles
 from holdfast.storage.local import LocalBackend
 
@@ -52,7 +54,7 @@ def test_whatever_returned_survives_a_power_cut_at_any_call(tmp_path: Path) -> N
     calls = len(counted.calls)
     counted.release()
     expected = _DATA | {"packs/cd/four": b"spooled"}
-    assert calls > 40
+    assert calls > 20
 
     for dies_before in range(1, calls + 2):
         root, after = tmp_path / f"{dies_before}", tmp_path / f"{dies_before}-after"

@@ -7,7 +7,6 @@ import stat
 from pathlib import Path
 
 from doubles.storage import PowerCut
-
 from holdfast.storage._files import SystemFiles
 
 
@@ -51,7 +50,7 @@ class TracingFiles(SystemFiles):
         super().unlink(path, folder=folder)
 
     def _before(self, verb: str, descriptor: int, path: str = "") -> None:
-        where = Path(os.readlink(f"/proc/self/fd/{descriptor}")) / path
+        where = Path(f"/proc/self/fd/{descriptor}").readlink() / path
         self.calls.append((verb, str(where)))
 
 
@@ -79,7 +78,7 @@ class VolatileFiles(TracingFiles):
 
     def fsync(self, descriptor: int) -> None:
         super().fsync(descriptor)
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         found = os.fstat(descriptor)
         if stat.S_ISDIR(found.st_mode):
             self._keep_names(path)
