@@ -176,7 +176,10 @@ class LocalFiles(Protocol):
         ...
 
     def is_empty(self) -> bool:
-        """Tell whether the root holds nothing at all, not even files that are no objects."""
+        """Tell whether the root holds nothing, not even files that are no objects.
+
+        What a put that was cut short may leave does not count: temporary files, empty folders.
+        """
         ...
 
 

@@ -274,10 +274,8 @@ class LocalBackend:
 
     def is_empty(self) -> bool:
         """Tell whether the root holds nothing at all; see the interface."""
-        with self._errors(""), self._folder([]) as root, os.scandir(root) as entries:
-            return all(
-                entry.name in _NOT_FOREIGN or entry.name.startswith(_TEMPORARY) for entry in entries
-            )
+        with self._errors(""), self._folder([]) as root:
+            return self._is_bare(root, ignored=_NOT_FOREIGN)
 
     def _open_root(self) -> int:
         if self._root is None:
@@ -327,21 +325,26 @@ class LocalBackend:
             self._capabilities = replace(self._capabilities, durable_put=False)
 
     def _write_temporary(self, folder: int, parts: Sequence[memoryview]) -> str:
-        name = _TEMPORARY + self._random.take(12).hex()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        name, descriptor = self._create_temporary(folder)
         try:
-            with opened(self._files.open(name, flags, self._file_mode, folder=folder)) as file:
+            with opened(descriptor):
                 for part in parts:
                     rest = part
                     while rest:
-                        rest = rest[self._files.write(file, rest) :]
-                self._files.fsync(file)
-        except FileExistsError:
-            raise InternalError(f"The temporary name {name} came up twice.") from None
+                        rest = rest[self._files.write(descriptor, rest) :]
+                self._files.fsync(descriptor)
         except BaseException:
             self._remove_temporary(name, folder)
             raise
         return name
+
+    def _create_temporary(self, folder: int) -> tuple[str, int]:
+        for _ in range(_ATTEMPTS):
+            name = _TEMPORARY + self._random.take(12).hex()
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with suppress(FileExistsError):
+                return name, self._files.open(name, flags, self._file_mode, folder=folder)
+        raise InternalError("Random names of temporary files keep coming up again.")
 
     def _remove_temporary(self, name: str, folder: int) -> None:
         # What cannot be removed now is invisible and goes with the next sweep.
@@ -431,6 +434,19 @@ class LocalBackend:
             yield view
         finally:
             unmap(view)
+
+    def _is_bare(self, folder: int, *, ignored: frozenset[str] = frozenset()) -> bool:
+        """Tell whether there is nothing but what a put that was cut short may have left."""
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name in ignored or entry.name.startswith(_TEMPORARY):
+                    continue
+                if not (is_valid_name(entry.name) and entry.is_dir(follow_symlinks=False)):
+                    return False
+                with opened(self._files.open(entry.name, _FOLDER, folder=folder)) as below:
+                    if not self._is_bare(below):
+                        return False
+        return True
 
     def _sweep_folder(self, folder: int, oldest: float, *, is_spool: bool) -> int:
         removed = 0

@@ -316,3 +316,26 @@ def test_a_closed_backend_answers_nothing(root: Path) -> None:
 
     with pytest.raises(InternalError, match="closed"):
         backend.get("a")
+
+
+def test_what_a_failed_put_left_does_not_make_the_root_somebody_elses(
+    backend: LocalBackend, root: Path
+) -> None:
+    """Otherwise an init that met a full disk could not be run again."""
+    (root / "packs" / "ab").mkdir(parents=True)
+    (root / "packs" / "ab" / ".tmp-1").write_bytes(b"left")
+    assert backend.is_empty()
+
+    (root / "packs" / "ab" / "photo.jpg").write_bytes(b"mine")
+    assert not backend.is_empty()
+
+
+def test_temporary_names_that_come_up_again_are_passed_over(root: Path) -> None:
+    """A write-once promise does not rest on luck."""
+    left = root / f".tmp-{CountedRandom().take(12).hex()}"
+    left.write_bytes(b"of another")
+    backend = _open(root)
+
+    assert backend.put("ab", b"bytes")
+    assert left.read_bytes() == b"of another"
+    backend.close()
