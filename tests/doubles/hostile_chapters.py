@@ -112,7 +112,7 @@ def _write_at(folder: int, name: str, content: bytes) -> None:
     os.close(fd)
 
 
-def sparse(folder: Path) -> None:
+def sparse(folder: Path, refused: list[str]) -> None:
     """Leave holes at every place a file can have one; and zeros that are no holes."""
     block = 64 * 1024  # a multiple of every usual block size
     data = random.Random("sparse").randbytes(block)
@@ -129,7 +129,13 @@ def sparse(folder: Path) -> None:
     }
     for name, (size, blocks) in layouts.items():
         with (folder / name).open("wb", buffering=0) as file:
-            file.truncate(size)
+            try:
+                file.truncate(size)
+            except OSError as error:
+                if error.errno != errno.EFBIG:
+                    raise
+                refused.append(f"{name} is empty: {error.strerror}.")
+                continue
             for number in blocks:
                 os.pwrite(file.fileno(), data, number * block)
     (folder / "fully-data").write_bytes(data * 4)
@@ -169,7 +175,7 @@ def special(folder: Path) -> None:
     os.mknod(folder / "socket", stat.S_IFSOCK | 0o600)
 
 
-def symbolic_links(folder: Path) -> None:
+def symbolic_links(folder: Path, refused: list[str]) -> None:
     """Point everywhere and nowhere; the target of a link may be any 4095 bytes."""
     (folder / "target").write_bytes(b"pointed at")
     (folder / "folder").mkdir()
@@ -189,7 +195,12 @@ def symbolic_links(folder: Path) -> None:
         "with-space": b" ",
     }
     for name, target in targets.items():
-        (folder / name).symlink_to(os.fsdecode(target))
+        try:
+            (folder / name).symlink_to(os.fsdecode(target))
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            refused.append(f"There is no symbolic link {name}: {error.strerror}.")
 
 
 def modes(folder: Path) -> None:

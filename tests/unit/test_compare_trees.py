@@ -9,6 +9,8 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 import pytest
@@ -212,6 +214,41 @@ def test_each_planted_difference_is_found_and_nothing_else(folder: Path, name: s
 @pytest.mark.parametrize("name", PLANTED_BY_ROOT)
 def test_each_difference_that_root_can_plant_is_found(folder: Path, name: str) -> None:
     _check_planted(folder, *PLANTED_BY_ROOT[name])
+
+
+@pytest.mark.parametrize(
+    ("extents", "size", "expected"),
+    [
+        ([], 40960, []),
+        ([(0, 40960)], 40960, [(0, 10)]),
+        # A hole of one small block within a large one exists on the small side only.
+        ([(0, 1024), (2048, 40960)], 40960, [(0, 10)]),
+        ([(0, 1024), (3072, 4096)], 8192, [(0, 1)]),
+        # So does a hole across the border of two large blocks, until it covers a whole one.
+        ([(0, 1024), (7168, 8192)], 8192, [(0, 2)]),
+        ([(0, 4096), (8192, 12288)], 12288, [(0, 1), (2, 3)]),
+        ([(0, 1024), (11264, 12288)], 12288, [(0, 1), (2, 3)]),
+        # The incomplete block at the end counts as data on both sides.
+        ([(0, 100)], 100, []),
+        ([], 4196, []),
+        ([(4096, 4196)], 4196, []),
+    ],
+)
+def test_the_hole_map_is_of_whole_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+    extents: list[tuple[int, int]],
+    size: int,
+    expected: list[tuple[int, int]],
+) -> None:
+    """Restored to a file system with larger blocks, a file keeps the holes that can exist there."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    loader = SourceFileLoader("compare_trees", str(TOOL))
+    spec = spec_from_loader("compare_trees", loader)
+    assert spec is not None
+    tool = module_from_spec(spec)
+    loader.exec_module(tool)
+    monkeypatch.setattr(tool, "data_extents", lambda _fd, _size: iter(extents))
+    assert list(tool.data_blocks(-1, size, 4096)) == expected
 
 
 @pytest.mark.parametrize("name", ["file", "folder", "symlink", "fifo"])

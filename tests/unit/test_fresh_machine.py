@@ -1,4 +1,4 @@
-"""``tools/fresh-machine``: what it takes along and what it refuses; the rest is seen by using it."""
+"""``tools/fresh-machine``: what it takes along and what it refuses; using it shows the rest."""
 
 # ruff: noqa: D103 - the name of a test is its sentence
 
