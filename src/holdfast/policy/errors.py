@@ -28,7 +28,7 @@ class NoKeepRuleError(RequestError):
 
 
 class InvalidCandidateError(RequestError):
-    """A restore point was given twice, or a time without its zone."""
+    """A restore point was given twice, or its time has no zone or lies outside the calendar."""
 
     code = "H154"
 
