@@ -134,8 +134,9 @@ def split_pattern_file(content: bytes) -> list[bytes]:
 def compile_patterns(lines: Sequence[bytes]) -> Patterns:
     """Compile *lines*, as they stand in a pattern file: later ones win over earlier ones.
 
-    Empty lines and lines that begin with ``#`` say nothing; one line end (LF or CR LF) and
-    unescaped trailing spaces are dropped.
+    A line comes without its newline (see :func:`split_pattern_file`): a newline in it is a byte of
+    a name. Empty lines and lines that begin with ``#`` say nothing; one carriage return at the end
+    and unescaped trailing spaces are dropped.
 
     Raises:
         InvalidPatternError: a line holds a NUL byte.
@@ -147,7 +148,7 @@ def compile_patterns(lines: Sequence[bytes]) -> Patterns:
             shown = line.decode("utf-8", "backslashreplace").replace("\0", "\\0")
             message = f"the pattern '{shown}' holds a NUL byte"
             raise InvalidPatternError(message, hint="Write one pattern per line, as plain text.")
-        text = line.removesuffix(b"\n").removesuffix(b"\r")
+        text = line.removesuffix(b"\r")
         if text.startswith(b"#"):
             continue
         text = _without_trailing_spaces(text)

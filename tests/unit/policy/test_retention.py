@@ -1,7 +1,7 @@
 """Retention by example."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -229,6 +229,28 @@ def test_a_plan_is_refused_on_another_state() -> None:
     for other in ([*points, point("2025-01-03")], points[:1], [changed, points[1]]):
         with pytest.raises(PlanOutdatedError):
             made.require_current(other)
+
+
+def test_the_fingerprint_covers_the_question_too() -> None:
+    """A plan that was shown for other rules is another plan."""
+    points = [point("2025-01-02"), point("2025-01-01")]
+
+    def fingerprint(zone: ZoneInfo, minimum_points: int, seconds: int, **rules: int) -> bytes:
+        now = NOW + timedelta(seconds=seconds)
+        kept = KeepRules(**rules)
+        made = plan_retention(points, kept, now=now, zone=zone, minimum_points=minimum_points)
+        return made.fingerprint
+
+    found = [
+        fingerprint(WARSAW, 1, 0, last=1),
+        fingerprint(WARSAW, 1, 0, last=2),
+        fingerprint(WARSAW, 1, 0, daily=1),
+        fingerprint(WARSAW, 2, 0, last=1),
+        fingerprint(WARSAW, 1, 1, last=1),
+        fingerprint(ZoneInfo("UTC"), 1, 0, last=1),
+    ]
+    assert len(set(found)) == len(found)
+    assert fingerprint(WARSAW, 1, 0, last=1) == found[0]
 
 
 def test_the_picture_survives_long_and_hostile_names() -> None:
