@@ -258,6 +258,7 @@ def test_the_picture_survives_long_and_hostile_names() -> None:
     made = plan(
         point("2020-01-31", series="\x1b[2J" + "日本" * 60),
         point("2024-02-29", series="\x1b[2J" + "日本" * 60),
+        point("2024-02-29", series="x" * 200),
         last=1,
     )
     picture = render_calendar(made, marks=ASCII_MARKS)
