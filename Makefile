@@ -58,7 +58,7 @@ test: environment
 	@$(RUN) tools/test
 
 test-quick: environment
-	@$(RUN) tools/test -m "not slow"
+	@$(RUN) tools/test -m "not slow and not campaign"
 
 soak: environment
 	@$(RUN) tools/soak
