@@ -1,7 +1,5 @@
 """What every storage backend promises; a new one is one more param of the fixture."""
 
-# ruff: noqa: D103 - a test's name is its sentence.
-
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What if the power fails at any call that changes the file system?"""
 
-# ruff: noqa: D103 - a test's name is its sentence.
-
 from contextlib import suppress
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A clock that moves only when told, or when somebody sleeps."""
 
-# ruff: noqa: D102 - holdfast.base.clock.Clock says it.
-
 from datetime import UTC, datetime, timedelta
 
 

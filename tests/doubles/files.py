@@ -1,7 +1,5 @@
 """Doors to the file system that take notes, or that forget what was never synced."""
 
-# ruff: noqa: D102 - SystemFiles says what each method does.
-
 import os
 import stat
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Bytes that look random and are the same in every run."""
 
-# ruff: noqa: D102 - holdfast.base.randomness.Random says it.
-
 import hashlib
 import threading
 

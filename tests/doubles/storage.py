@@ -3,8 +3,6 @@
 Each wraps another backend and none of them offers ``LocalFiles``, so that every byte passes by.
 """
 
-# ruff: noqa: D102 - the interface says what each method promises.
-
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence

@@ -1,7 +1,5 @@
 """For all names: what is accepted stays inside the root and is found again."""
 
-# ruff: noqa: D103 - a test's name is its sentence.
-
 from pathlib import PurePosixPath
 
 import pytest

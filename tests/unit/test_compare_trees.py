@@ -1,7 +1,5 @@
 """``tools/compare-trees`` finds each kind of difference, names its field, and finds no other."""
 
-# ruff: noqa: D103 - the name of a test is its sentence
-
 import os
 import shutil
 import socket

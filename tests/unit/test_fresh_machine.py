@@ -1,7 +1,5 @@
 """``tools/fresh-machine``: what it takes along and what it refuses; using it shows the rest."""
 
-# ruff: noqa: D103 - the name of a test is its sentence
-
 import os
 import sys
 from importlib.machinery import SourceFileLoader

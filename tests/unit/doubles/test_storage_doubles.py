@@ -1,7 +1,5 @@
 """The stand-ins do what tests believe of them; a tame one would prove nothing."""
 
-# ruff: noqa: D103 - a test's name is its sentence.
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """Repository addresses: what is understood, and what is refused with which sentence."""
 
-# ruff: noqa: D103 - a test's name is its sentence.
-
 from pathlib import Path
 
 import pytest

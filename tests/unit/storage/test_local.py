@@ -1,7 +1,5 @@
 """What local storage does beyond the contract: links, modes, failures, spooling, sweeping."""
 
-# ruff: noqa: D102, D103 - a test's name is its sentence.
-
 import errno
 import os
 from collections.abc import Callable, Iterator

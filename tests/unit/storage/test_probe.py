@@ -1,7 +1,5 @@
 """The probe tells what a storage does not keep, and tidies up whatever happens."""
 
-# ruff: noqa: D102, D103 - a test's name is its sentence, the interface says the rest.
-
 import pytest
 
 from doubles.clock import ManualClock
