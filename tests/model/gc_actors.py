@@ -20,14 +20,15 @@ from .storage_model import (
     all_of,
     begin_wait,
     change,
-    drawn_on,
     generation_after,
     has_tombstone,
     in_use,
     index_object,
     is_there,
+    kept_by,
     listings,
     move,
+    moves,
     pack,
     packlist,
     point,
@@ -168,7 +169,8 @@ def gc(  # noqa: C901, PLR0912 - one program, read from top to bottom
     if at == START:
         stored = frozenset(item[1] for item in state.store if item[0] == "pack")
         # The listing that misses most names the most candidates; any part of them is a smaller gc.
-        fewest = min((drawn_on(seen) for seen in listings(state, "refs")), key=len)
+        looks = [kept_by(seen, state.store) for seen in listings(state, "refs")]
+        fewest = min(looks, key=len)
         for chosen in subsets(sorted(stored - fewest)):
             if chosen:
                 label = f"{who} sees {' '.join(chosen)} unreferenced"
@@ -179,7 +181,7 @@ def gc(  # noqa: C901, PLR0912 - one program, read from top to bottom
         after = begin_wait(after, number, rules.gc_waits_before_second_look, then)
         yield f"{who} puts tombstones on {' '.join(sorted(at[1]))}", after
     elif at[0] == "second look":
-        for seen in {drawn_on(seen) for seen in listings(state, "refs")}:
+        for seen in {kept_by(seen, state.store) for seen in listings(state, "refs")}:
             live = at[1] & seen if rules.gc_second_look else NOTHING
             lifted = [
                 item
@@ -387,3 +389,15 @@ def forgetter(state: State, config: Config, number: int, who: str) -> Steps:
         after = change(state, config, delete=[point("old.0")])
         after = after._replace(reported=after.reported - {"old.0"})
         yield f"{who} forgets old.0", move(after, number, DONE)
+
+
+def compactor(state: State, config: Config, number: int, who: str) -> Steps:
+    """Rewrite what the listed refs need of "p0", then say so; the new pack is taken as safe."""
+    at = state.actors[number]
+    if at == START:
+        for seen in listings(state, "refs"):
+            covers = frozenset(item[1] for item in seen if "p0" in item[2])
+            yield f"{who} rewrites p0 for {sorted(covers)}", move(state, number, ("put", covers))
+    elif at[0] == "put":
+        item = moves(at[1], claims_all=not config.rules.moves_cover_listed_refs_only)
+        yield f"{who} puts moves of p0", move(change(state, config, put=[item]), number, DONE)

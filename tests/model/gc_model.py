@@ -6,6 +6,7 @@ from .explorer import Exploration, explore
 from .gc_actors import (
     cleaner,
     collector,
+    compactor,
     forgetter,
     gc,
     merger,
@@ -22,9 +23,9 @@ from .storage_model import (
     State,
     Steps,
     all_of,
-    drawn_on,
     in_use,
     index_object,
+    kept_by,
     move,
     pack,
     packlist,
@@ -49,6 +50,7 @@ def cast(config: Config) -> list[tuple[Actor, str, bool]]:
         (sweeper, "s", config.sweepers),
         (cleaner, "t", config.cleaners),
         (forgetter, "f", int(config.forget)),
+        (compactor, "k", int(config.compact)),
     ]
     return [
         (function, f"{letter}{n}", n > 0 and function is not writer)
@@ -70,7 +72,7 @@ def start_of(config: Config) -> State:
     if config.ghost:
         items.append(index_object("Z", frozenset({"pz"}), NOTHING))
     reported: frozenset[str] = NOTHING
-    if config.forget:
+    if config.forget or config.compact:
         items += [refs("old.0", frozenset(old)), point("old.0")]
         reported = frozenset({"old.0"})
     return State(frozenset(items), NOTHING, (START,) * len(cast(config)), reported)
@@ -101,7 +103,8 @@ def is_broken(state: State) -> bool:
             if named is None:
                 objects = frozenset(o for o in store if o[0] == "index")
                 named, dropped = all_of(objects, 2), all_of(objects, 3)
-            for p in item[2]:
+            elsewhere = {m[1] for m in store if m[0] == "moves" and item[1] in m[2]}
+            for p in item[2] - elsewhere:
                 owner = session_of(p)
                 if (
                     ("pack", p) not in store
@@ -155,11 +158,12 @@ def litter(store: Items) -> Items:
     """
     points = {item[1] for item in store if item[0] == "point"}
     live_refs = frozenset(item for item in store if item[0] == "refs" and item[1] in points)
-    live_packs = drawn_on(live_refs)
+    live_packs = kept_by(live_refs, store)
     live_sessions = in_use(live_refs)
     live = live_packs | live_sessions | {item[1] for item in live_refs}
     keeps: dict[str, Callable[[Item], bool]] = {
         "point": lambda _: True,
+        "moves": lambda _: True,
         "refs": lambda item: item in live_refs,
         "pack": lambda item: item[1] in live_packs,
         "session": lambda item: item[1] in live_sessions,

@@ -54,6 +54,7 @@ class Rules:
     merge_puts_before_retiring: bool = True
     merge_waits: int = 2
     cleaner_looks_for_target: bool = True
+    moves_cover_listed_refs_only: bool = True
     listing_is_ordered: bool = True
 
 
@@ -64,6 +65,8 @@ class Config:
     *reuses* names, per writer, the old packs that its stale view lets it rely on; an empty entry
     is a writer that stores everything itself. *ghost*: of the old session a pack "pz" was deleted
     long ago; object "Z" of a slow merger still names it, and what drops it is object "A".
+    *compact*: an old point needs every old pack, and its chunks in "p0" are rewritten elsewhere.
+    *pages*: a writer's listing of the index takes two requests.
     """
 
     reuses: tuple[tuple[str, ...], ...] = (("p0",),)
@@ -78,6 +81,7 @@ class Config:
     delay: bool = False
     pages: bool = False
     ghost: bool = False
+    compact: bool = False
     rules: Rules = Rules()
 
 
@@ -184,9 +188,19 @@ def is_there(state: State, item: Item) -> bool:
     return item in state.store
 
 
-def drawn_on(listed_refs: Items) -> Names:
-    """Return the packs that these refs name."""
-    return frozenset().union(*(r[2] for r in listed_refs))
+def moves(covers: Names, *, claims_all: bool) -> Item:
+    """Return moves of "p0": what the refs in *covers* need of it was rewritten elsewhere."""
+    return ("moves", "p0", covers, claims_all)
+
+
+def kept_by(seen: Items, store: Items) -> Names:
+    """Return the packs that listed refs keep: what they name, less what was moved for them."""
+    kept: set[str] = set()
+    moved = [item for item in store if item[0] == "moves"]
+    for item in seen:
+        gone = {m[1] for m in moved if m[3] or item[1] in m[2]}
+        kept |= item[2] - gone
+    return frozenset(kept)
 
 
 # --- what a listing says -----------------------------------------------------------------------

@@ -29,6 +29,8 @@ SAFE = {
     "forget, 1 gc, 1 collector, 1 merger, 2 packs": Config(
         forget=True, gcs=1, collectors=1, mergers=1, **TWO_PACKS
     ),
+    "compaction, 1 writer, 2 gcs": Config(compact=True, gcs=2),
+    "delay: compaction, 1 writer, 1 gc": Config(compact=True, gcs=1, delay=True),
     "delay: 1 writer, 1 gc, 1 collector": Config(gcs=1, collectors=1, delay=True),
     "delay: 1 writer, 1 gc, 1 sweeper": Config(gcs=1, sweepers=1, delay=True),
     "delay: 1 writer of new packs, 1 gc, 1 sweeper": Config(
@@ -47,7 +49,7 @@ SAFE = {
 
 CAMPAIGN = {
     "2 writers, 2 gcs, 1 collector": Config(reuses=TWO_WRITERS, gcs=2, collectors=1),
-    "1 writer, 2 gcs, 2 mergers, 2 packs": Config(gcs=2, mergers=2, **TWO_PACKS),
+    "1 writer, 2 gcs, 1 merger, 2 packs": Config(gcs=2, mergers=1, **TWO_PACKS),
     "1 writer, 1 gc, 2 mergers, 1 sweeper, 2 packs": Config(
         gcs=1, mergers=2, sweepers=1, **TWO_PACKS
     ),
@@ -142,6 +144,9 @@ LOSES = {
     ),
     "the cleaner lifts tombstones of targets that exist": Config(
         gcs=1, cleaners=1, rules=Rules(cleaner_looks_for_target=False)
+    ),
+    "moves stand for refs that came later": Config(
+        compact=True, gcs=1, rules=Rules(moves_cover_listed_refs_only=False)
     ),
     "delay: gc does not wait before it looks again": Config(
         gcs=1, delay=True, rules=Rules(gc_waits_before_second_look=0)
