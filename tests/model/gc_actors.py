@@ -177,7 +177,7 @@ def gc(  # noqa: C901, PLR0912 - one program, read from top to bottom
                 yield label, move(state, number, ("mark", frozenset(chosen)))
     elif at[0] == "mark":
         after = change(state, config, put=[tombstone(p, owner) for p in at[1]])
-        then = ("second look", at[1])
+        then: Item = ("second look", at[1])
         after = begin_wait(after, number, rules.gc_waits_before_second_look, then)
         yield f"{who} puts tombstones on {' '.join(sorted(at[1]))}", after
     elif at[0] == "second look":
@@ -197,8 +197,8 @@ def gc(  # noqa: C901, PLR0912 - one program, read from top to bottom
             yield label, move(after, number, then if doomed else DONE)
     elif at[0] == "drop":
         doomed = at[1]
-        for seen in listings(state, "index"):
-            old = frozenset(item for item in seen if item[2] & doomed)
+        for shown in listings(state, "index"):
+            old = frozenset(item for item in shown if item[2] & doomed)
             drops = all_of(old, 3) | (doomed if rules.gc_puts_drops else NOTHING)
             new = index_object(who, all_of(old, 2) - doomed, drops, generation_after(old))
             after = change(state, config, put=[new] if new[2] or new[3] else [])

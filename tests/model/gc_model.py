@@ -22,7 +22,6 @@ from .storage_model import (
     Items,
     State,
     Steps,
-    all_of,
     in_use,
     index_object,
     kept_by,
@@ -30,6 +29,7 @@ from .storage_model import (
     pack,
     packlist,
     point,
+    present,
     refs,
     session,
     session_of,
@@ -95,26 +95,20 @@ def steps_of(config: Config) -> Callable[[State], Steps]:
 def is_broken(state: State) -> bool:
     """Say whether a visible restore point lacks something, or a reported one is not visible."""
     store = state.store
-    named = dropped = None
-    there = set()
-    for item in store:
-        if item[0] == "refs" and ("point", item[1]) in store:
-            there.add(item[1])
-            if named is None:
-                objects = frozenset(o for o in store if o[0] == "index")
-                named, dropped = all_of(objects, 2), all_of(objects, 3)
-            elsewhere = {m[1] for m in store if m[0] == "moves" and item[1] in m[2]}
-            for p in item[2] - elsewhere:
-                owner = session_of(p)
-                if (
-                    ("pack", p) not in store
-                    or p not in named
-                    or p in dropped
-                    or ("session", owner) not in store
-                    or ("packlist", owner) not in store
-                ):
-                    return True
-    return not state.reported <= there
+    visible = [item for item in store if item[0] == "refs" and ("point", item[1]) in store]
+    if not state.reported <= {item[1] for item in visible}:
+        return True
+    if not visible:
+        return False
+    indexed = present(frozenset(item for item in store if item[0] == "index"))
+    for seen in visible:
+        elsewhere = {m[1] for m in store if m[0] == "moves" and seen[1] in m[2]}
+        for name in seen[2] - elsewhere:
+            owner = session_of(name)
+            needed = {pack(name), session(owner), packlist(owner)}
+            if name not in indexed or not needed <= store:
+                return True
+    return False
 
 
 def search(config: Config, *, limit: int = 2_000_000) -> Exploration[State]:

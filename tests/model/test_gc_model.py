@@ -56,6 +56,12 @@ CAMPAIGN = {
     "1 writer, 1 gc, 1 of every kind": Config(
         gcs=1, collectors=1, mergers=1, sweepers=1, cleaners=1
     ),
+    "delay: forget, 1 writer, 1 gc, 1 collector": Config(
+        forget=True, gcs=1, collectors=1, delay=True
+    ),
+    "delay: 1 writer of new packs, 1 gc, 1 merger": Config(
+        gcs=1, mergers=1, delay=True, **STORES_ITSELF
+    ),
     "delay: 1 writer, 2 gcs": Config(gcs=2, delay=True),
     "delay: 1 writer, 1 gc, 1 merger, 2 packs": Config(gcs=1, mergers=1, delay=True, **TWO_PACKS),
     "delay: 1 writer, 1 gc, 2 cleaners": Config(gcs=1, cleaners=2, delay=True),
