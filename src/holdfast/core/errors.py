@@ -1,6 +1,6 @@
 """Errors of the engine: codes H50x to H53x."""
 
-from holdfast.base.errors import InternalError, IntegrityError, RequestError
+from holdfast.base.errors import IntegrityError, InternalError, RequestError
 
 
 class NodeError(IntegrityError):
