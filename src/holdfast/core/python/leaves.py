@@ -40,6 +40,8 @@ LEAF: Final = 1
 NODE_SIZE: Final = 8 << 20
 """No node is longer than this (section 10)."""
 _ITEMS: Final = 16
+_WIDTHS: Final = (1, 2, 4, 4, 8, 8, 8, 8, 1, 2)
+"""Of items 4 to 12, and of the lengths of names."""
 _ALL_TYPES: Final = bytes(range(FILE, BLOCK_DEVICE + 1))
 _EXTENT_COUNTS: Final = bytes(range(EXTENTS_INLINE + 1)) + bytes([EXTENT_MAP])
 _LARGEST_MODE: Final = 0o7777
@@ -250,10 +252,9 @@ class LeafSection:
         self.types: Final[bytes] = items[4]
         self.extent_counts: Final[bytes] = items[12]
         self._items: Final = items
-        if (
-            *map(len, items[4:13]),
-            len(name_lengths),
-        ) != (count, 2 * count, 4 * count, 4 * count, *repeat(8 * count, 4), count, 2 * count):
+        if [len(item) for item in items[4:13]] + [len(name_lengths)] != [
+            width * count for width in _WIDTHS
+        ]:
             raise NodeError("a column of a leaf has not the length that its count demands")
         ends = (0, *accumulate(struct.unpack(f"<{count}H", name_lengths)))
         if ends[-1] != len(joined):
@@ -261,6 +262,10 @@ class LeafSection:
         self.names: Final[list[bytes]] = [joined[start:end] for start, end in pairwise(ends)]
         _check_folder(folder)
         _check_names(folder, self.names, joined)
+        self.modes: Final = self._numbers(5, "H")
+        """Permission bits."""
+        self.sizes: Final = self._numbers(11, "Q")
+        """Sizes of regular files, else 0."""
         self._check_values()
         self.rare: Final = _read_rare(items[15], self.types) if items[15] else {}
         self._check_rare()
@@ -315,11 +320,6 @@ class LeafSection:
         return struct.unpack(f"<{self.count}{code}", self._items[item])
 
     @cached_property
-    def modes(self) -> tuple[int, ...]:
-        """Permission bits."""
-        return self._numbers(5, "H")
-
-    @cached_property
     def uids(self) -> tuple[int, ...]:
         """User ids."""
         return self._numbers(6, "I")
@@ -345,14 +345,15 @@ class LeafSection:
         return self._numbers(10, "Q")
 
     @cached_property
-    def sizes(self) -> tuple[int, ...]:
-        """Sizes of regular files, else 0."""
-        return self._numbers(11, "Q")
-
-    @cached_property
     def ids(self) -> list[bytes]:
         """For each entry its ids, joined."""
         joined = self._items[13]
+        if max(self.extent_counts) <= 1:
+            chunks = [joined[at : at + ID_SIZE] for at in range(0, len(joined), ID_SIZE)]
+            if len(chunks) == self.count:
+                return chunks
+            chunk = iter(chunks)
+            return [next(chunk) if count else b"" for count in self.extent_counts]
         ends = [
             0,
             *accumulate(
@@ -427,11 +428,12 @@ class LeafSection:
                 self.names,
                 self.types,
                 self.modes,
-                self.uids,
-                self.gids,
-                self.mtimes,
-                self.ctimes,
-                self.inodes,
+                # Straight from the packed columns: the cache of a property costs more.
+                self._numbers(6, "I"),
+                self._numbers(7, "I"),
+                self._numbers(8, "q"),
+                self._numbers(9, "q"),
+                self._numbers(10, "Q"),
                 self.sizes,
                 self.extent_counts,
                 self.ids,
