@@ -31,6 +31,7 @@ POSITION: Final = 8
 HASH: Final = 32
 PACKS_LIMIT: Final = 65_536
 _SEGMENT_RAW_LIMIT: Final = 8 << 20
+_PACK_LIMIT: Final = 256 << 20
 _RAW_MASK: Final = (1 << 31) - 1
 _COMPRESSION_SHIFT: Final = 31
 _PAIR: Final = struct.Struct(">II")
@@ -64,7 +65,7 @@ def _prefix_bits(row_count: int) -> int:
     return max(1, min(_MOST_PREFIX_BITS, (row_count // 2).bit_length()))
 
 
-def check_presence(rows: Bytes, row_count: int, pack_count: int) -> array[int]:
+def check_presence(rows: Bytes, row_count: int, pack_count: int) -> "array[int]":
     """Check all rows of a presence part and return its table of prefixes.
 
     Raises:
@@ -113,19 +114,22 @@ def check_positions(positions: Bytes, presence: Bytes, pack_count: int) -> None:
     )
     if raws and max(raws) > _SEGMENT_RAW_LIMIT:
         raise IndexContentError("a segment in a positions part is longer than 8 MiB")
+    stored = accumulate(
+        (length for length, _ in _PAIR.iter_unpack(view[segments_start:rows_start])), initial=0
+    )
+    ends = array("Q", stored)
+    for pack, (first, _) in enumerate(_PAIR.iter_unpack(view[:segments_start])):
+        if first + ends[firsts[pack + 1]] - ends[firsts[pack]] > _PACK_LIMIT:
+            raise IndexContentError("the segments in a positions part reach beyond their pack")
     for (pack, segment), (offset, length) in zip(
         struct.iter_unpack(">20xIH2x", presence), _PAIR.iter_unpack(view[rows_start:]), strict=True
     ):
-        if (
-            segment >= counts[pack]
-            or not length
-            or offset + length > raws[firsts[pack] + segment]
-        ):
+        if segment >= counts[pack] or not length or offset + length > raws[firsts[pack] + segment]:
             raise IndexContentError("a row of a positions part leaves its segment")
 
 
 def write_part(
-    folder: Path, name: IndexId, description: Description, presence: Bytes, table: array[int]
+    folder: Path, name: IndexId, description: Description, presence: Bytes, table: "array[int]"
 ) -> None:
     """Keep an opened object. Whatever happens, the part is there whole or not at all."""
     packs = b"".join(
@@ -202,7 +206,7 @@ class Part:
                 initial=_HEADER.size,
             )
         )
-        self.rows: Final = self._map("presence") if self.row_count else b""
+        self.rows: Final = self._map("presence")
         if (
             magic != _MAGIC
             or order != _BYTE_ORDER
@@ -224,9 +228,11 @@ class Part:
         self._firsts: array[int] = array("I")
         self._recent: OrderedDict[int, array[int]] = OrderedDict()
 
-    def _map(self, suffix: str) -> mmap.mmap:
+    def _map(self, suffix: str) -> mmap.mmap | bytes:
         try:
             with (self._folder / f"{self.name.hex()}.{suffix}").open("rb") as file:
+                if not os.fstat(file.fileno()).st_size:
+                    return b""  # nothing cannot be mapped
                 return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise self._damaged() from error
@@ -298,7 +304,8 @@ class Part:
     def segments_bytes(self) -> int:
         """Where in the positions part the rows begin."""
         _ = self.positions
-        return _PAIR.size * (self.pack_count + self._firsts[-1])
+        segments: int = self._firsts[-1]
+        return _PAIR.size * (self.pack_count + segments)
 
     def segment(self, pack: int, segment: int) -> tuple[int, int, int, int]:
         """Return (offset in the pack, stored length, raw length, compression)."""
@@ -324,7 +331,8 @@ class Part:
 
     def position(self, row: int) -> tuple[int, int]:
         """Return (offset in the raw segment, length) of a row."""
-        offset, length = _PAIR.unpack_from(self.positions, self.segments_bytes + POSITION * row)
+        at = self.segments_bytes + POSITION * row
+        offset, length = _PAIR.unpack_from(self.positions, at)
         return offset, length
 
 
