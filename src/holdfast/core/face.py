@@ -238,8 +238,13 @@ class WrittenPack:
     pack_id: PackId
     kind: PackKind
     stored_bytes: int
+    first_offset: int
+    """Where its first segment begins."""
+    segments: Sequence[tuple[int, int, int]]
+    """(stored length, raw length, compression) of each."""
     index_table: bytes
-    """Its rows as index objects hold them, sorted."""
+    """Its rows, sorted, each of 36 bytes: presence row and position as index objects hold them,
+    the pack being number 0."""
 
 
 @dataclass(frozen=True, slots=True)

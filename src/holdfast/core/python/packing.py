@@ -6,6 +6,7 @@ pack a segment lands in depends on stored sizes, and so on the compressor (vault
 
 import hashlib
 import os
+import struct
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -14,15 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from holdfast.base.ids import PackId
+from holdfast.base.ids import PackId, SessionId
 from holdfast.base.randomness import Random
 from holdfast.base.sizes import KIB, padme
 from holdfast.core.face import Bytes, PackKind, Parameters, WriteKeys, WrittenPack
-from holdfast.core.python.index_table import IndexTableBuilder
-from holdfast.core.python.segments import PackSealer, compress
+from holdfast.core.python.segments import Compressor, PackCipher, SessionKeys
 from holdfast.core.run_errors import SpoolError
 from holdfast.crypto.suites import suite_named
 from holdfast.format.packs import (
+    COMPRESSION_RAW,
     DIRECTORY_NUMBER,
     KIND_DATA,
     KIND_DIRECTORY,
@@ -39,6 +40,7 @@ _MAXIMUM_SEGMENTS: Final = 65_535
 _MAXIMUM_CHUNKS: Final = 1 << 20
 _MAXIMUM_SEGMENT_CHUNKS: Final = 65_535
 _TRAILER_BYTES: Final = 16
+_INDEX_ROW: Final = struct.Struct(">20sIHHII")
 _PADDING_STEP: Final = 1024 * KIB
 
 
@@ -101,17 +103,24 @@ class _OpenPack:
     """A pack that grows in the spool folder."""
 
     def __init__(
-        self, keys: WriteKeys, parameters: Parameters, spool: Path, random: Random
+        self,
+        keys: WriteKeys,
+        session: SessionKeys,
+        parameters: Parameters,
+        spool: Path,
+        random: Random,
     ) -> None:
         self._random = random
         self._pack_bytes = parameters.pack_bytes
         self._suite = suite_named(parameters.suite)
         salt = random.take(32)
-        self._sealer = PackSealer(self._suite, keys.vault_id, keys.session_id, keys.session_key, salt)
+        self._cipher = PackCipher(
+            self._suite, session, vault_id=keys.vault_id, session_id=keys.session_id, salt=salt
+        )
         header = PackHeader(
             suite=self._suite.number,
             epoch=keys.epoch,
-            session_id=keys.session_id,
+            session_id=SessionId(keys.session_id),
             commitment=keys.commitment,
             salt=salt,
             sealed_session_key=keys.sealed_session_key,
@@ -122,7 +131,7 @@ class _OpenPack:
         self._size = 0
         self._segments: list[SegmentRow] = []
         self._chunks: list[tuple[bytes, int]] = []
-        self._table = IndexTableBuilder(self._first_offset)
+        self._rows: list[bytes] = []
         try:
             self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -154,8 +163,12 @@ class _OpenPack:
     def add(self, segment: CompressedSegment) -> None:
         """Seal a segment under the next number and write it."""
         number = len(self._segments)
-        sealed = self._sealer.seal(
-            segment.kind, number, segment.raw_length, segment.compression, segment.body
+        sealed = self._cipher.seal(
+            segment.kind,
+            number,
+            segment.body,
+            raw_length=segment.raw_length,
+            compression=segment.compression,
         )
         self._write(sealed)
         self._segments.append(
@@ -168,10 +181,9 @@ class _OpenPack:
             )
         )
         self._chunks.extend((chunk_id, length) for chunk_id, _, length in segment.chunks)
-        self._table.add_segment(len(sealed), segment.raw_length, segment.compression)
         offset = 0
         for _, locator, length in segment.chunks:
-            self._table.add_row(locator, number, offset, length)
+            self._rows.append(_INDEX_ROW.pack(locator, 0, number, 0, offset, length))
             offset += length
 
     def close(self, *, is_full: bool) -> CompletedPack:
@@ -187,22 +199,41 @@ class _OpenPack:
             padding -= step
         directory = Directory(segments=tuple(self._segments), chunks=tuple(self._chunks)).encode()
         offset = self._size
-        sealed = self._sealer.seal(KIND_DIRECTORY, DIRECTORY_NUMBER, len(directory), 0, directory)
+        sealed = self._cipher.seal(
+            KIND_DIRECTORY,
+            DIRECTORY_NUMBER,
+            directory,
+            raw_length=len(directory),
+            compression=COMPRESSION_RAW,
+        )
         self._write(sealed)
         trailer = Trailer(
             directory_offset=offset,
-            directory_stored_length=len(sealed),
-            directory_raw_length=len(directory),
+            directory_stored=len(sealed),
+            directory_raw=len(directory),
             segment_count=len(self._segments),
         ).encode()
-        self._write(self._sealer.seal(KIND_TRAILER, TRAILER_NUMBER, len(trailer), 0, trailer))
+        self._write(
+            self._cipher.seal(
+                KIND_TRAILER,
+                TRAILER_NUMBER,
+                trailer,
+                raw_length=len(trailer),
+                compression=COMPRESSION_RAW,
+            )
+        )
         os.close(self._fd)
         pack_id = PackId(self._hash.digest())
         written = WrittenPack(
             pack_id=pack_id,
             kind=self._contents(),
             stored_bytes=self._size,
-            index_table=self._table.finish(),
+            first_offset=self._first_offset,
+            segments=tuple(
+                (segment.stored_length, segment.raw_length, segment.compression)
+                for segment in self._segments
+            ),
+            index_table=b"".join(sorted(self._rows)),
         )
         return CompletedPack(self._path, written)
 
@@ -241,6 +272,7 @@ class PackAssembler:
     parameters: Parameters
     spool: Path
     random: Random
+    session: SessionKeys
     stored_bytes: int = 0
     _open: dict[int, _OpenPack] = field(default_factory=dict)
     _held: list[CompressedSegment] = field(default_factory=list)
@@ -285,7 +317,7 @@ class PackAssembler:
         return completed
 
     def _new(self) -> _OpenPack:
-        return _OpenPack(self.keys, self.parameters, self.spool, self.random)
+        return _OpenPack(self.keys, self.session, self.parameters, self.spool, self.random)
 
 
 class Pipeline:
@@ -298,9 +330,8 @@ class Pipeline:
         self, assembler: PackAssembler, parameters: Parameters, *, threads: int, pending_bytes: int
     ) -> None:
         self._assembler = assembler
-        self._level = (
-            parameters.compression_level if parameters.compression == "zstd" else None
-        )
+        self._level = parameters.compression_level if parameters.compression == "zstd" else 0
+        self._local = threading.local()
         self._pending_limit = pending_bytes
         self._pending: deque[tuple[Future[None], int]] = deque()
         self._pending_bytes = 0
@@ -319,7 +350,7 @@ class Pipeline:
         raw_length = sum(len(chunk.data) for chunk in chunks)
         while self._pending and self._pending_bytes + raw_length > self._pending_limit:
             self._wait_for_first()
-        compressed = self._compressors.submit(_compressed, kind, chunks, self._level)
+        compressed = self._compressors.submit(self._compress, kind, chunks)
         self._pending.append((self._packer.submit(self._pack, compressed), raw_length))
         self._pending_bytes += raw_length
 
@@ -356,16 +387,16 @@ class Pipeline:
             with self._lock:
                 self._completed.extend(completed)
 
-
-def _compressed(
-    kind: int, chunks: Sequence[PlannedChunk], level: int | None
-) -> CompressedSegment:
-    raw = chunks[0].data if len(chunks) == 1 else b"".join(chunk.data for chunk in chunks)
-    compression, body = compress(raw, level)
-    return CompressedSegment(
-        kind=kind,
-        compression=compression,
-        raw_length=len(raw),
-        body=body,
-        chunks=[(chunk.id, chunk.locator, len(chunk.data)) for chunk in chunks],
-    )
+    def _compress(self, kind: int, chunks: Sequence[PlannedChunk]) -> CompressedSegment:
+        compressor = getattr(self._local, "compressor", None)
+        if compressor is None:
+            compressor = self._local.compressor = Compressor(self._level)
+        raw = chunks[0].data if len(chunks) == 1 else b"".join([chunk.data for chunk in chunks])
+        compression, body = compressor.compress(raw)
+        return CompressedSegment(
+            kind=kind,
+            compression=compression,
+            raw_length=len(raw),
+            body=body,
+            chunks=[(chunk.id, chunk.locator, len(chunk.data)) for chunk in chunks],
+        )

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -62,6 +63,7 @@ from holdfast.core.python.packing import (
     SegmentPlanner,
 )
 from holdfast.core.python.run import GeneratorRun, Work
+from holdfast.core.python.segments import SessionKeys
 from holdfast.core.python.state import RecordedFolder, RecordedTree, StateWriter
 from holdfast.core.python.tree_builder import ExtentMapBuilder, TreeBuilder, hard_link_key
 from holdfast.core.run_errors import SpoolError, StreamError
@@ -86,6 +88,8 @@ _UNSTORED_PACKS: Final = 4
 _REMEMBERED_LINKS: Final = 100_000
 _ABSENT: Final = b"\xff" * 8
 _LOCATOR_SIZE: Final = 20
+_PLACE: Final = struct.Struct(">HI")
+"""How the index's answers begin: number of the object, number of the pack in it."""
 _STREAM_READ_BYTES: Final = 1 * MIB
 
 _Content = tuple[int, int, bytes, tuple[int, ...], "LongValue | None"]
@@ -155,7 +159,13 @@ class ChunkStore:
         self._index = index
         self._planner = SegmentPlanner(parameters.segment_target)
         self._pipeline = Pipeline(
-            PackAssembler(keys, parameters, spool, random),
+            PackAssembler(
+                keys,
+                parameters,
+                spool,
+                random,
+                SessionKeys.derive(keys.session_key, keys.vault_id, keys.session_id),
+            ),
             parameters,
             threads=limits.threads,
             pending_bytes=max(limits.memory_bytes // 4, 2 * parameters.segment_target),
@@ -165,6 +175,7 @@ class ChunkStore:
         self._nodes: list[PlannedChunk] = []
         self._own: set[bytes] = set()
         self._seen: set[bytes] = set()
+        self._generation = index.generation
         self.needed: set[PackId] = set()
 
     @property
@@ -189,8 +200,7 @@ class ChunkStore:
 
     def has_all(self, groups: list[list[bytes]]) -> list[bool]:
         """Say for each group of ids whether the index has all of them; those are relied on."""
-        locators = b"".join([self._locator(one) for group in groups for one in group])
-        answers = self._index.look_up(locators)
+        answers = self._look_up([self._locator(one) for group in groups for one in group])
         present = []
         start = 0
         for group in groups:
@@ -223,13 +233,22 @@ class ChunkStore:
     def _locator(self, one: bytes) -> bytes:
         return blake3(one, key=self._locator_key).digest(length=_LOCATOR_SIZE)
 
+    def _look_up(self, locators: list[bytes]) -> bytes:
+        # Answers number the objects of the index as it is now; the caller may have added a
+        # checkpoint since the last look.
+        if self._generation != self._index.generation:
+            self._generation = self._index.generation
+            self._seen.clear()
+        return self._index.look_up(b"".join(locators))
+
     def _rely_on(self, answers: list[bytes]) -> None:
         for answer in answers:
             # The first six bytes name the pack, the last two the segment.
             place = answer[:6]
             if place not in self._seen:
                 self._seen.add(place)
-                self.needed.add(self._index.pack_of(answer))
+                number, pack = _PLACE.unpack(place)
+                self.needed.add(self._index.pack_at(number, pack)[0])
 
     def _store_pending(self) -> None:
         pending, self._pending, self._pending_bytes = self._pending, [], 0
@@ -246,7 +265,7 @@ class ChunkStore:
             self._pipeline.submit(KIND_TREE, [node])
 
     def _absent(self, chunks: list[PlannedChunk]) -> Iterator[PlannedChunk]:
-        answers = self._index.look_up(b"".join([chunk.locator for chunk in chunks]))
+        answers = self._look_up([chunk.locator for chunk in chunks])
         own = self._own
         for number, chunk in enumerate(chunks):
             if chunk.id in own:
