@@ -1,6 +1,6 @@
 """Errors of the engine: codes H50x to H53x."""
 
-from holdfast.base.errors import IntegrityError, InternalError, RequestError
+from holdfast.base.errors import IntegrityError, InternalError, KeysError, RequestError
 
 
 class NodeError(IntegrityError):
@@ -45,7 +45,13 @@ class IndexCacheError(IntegrityError):
     code = "H506"
 
 
-class IndexKeyMissingError(IntegrityError):
+class IndexKeyMissingError(KeysError):
     """The key that opens an index object's part is not at hand."""
 
     code = "H507"
+
+
+class UnknownIndexError(RequestError):
+    """An index object was asked for that is not in the index of this machine."""
+
+    code = "H508"

@@ -292,6 +292,23 @@ class Verified:
     """Pack, number of the segment, error code."""
 
 
+@dataclass(frozen=True, slots=True)
+class MergedIndex:
+    """The plain content of an index object that replaces others (vault-format.md 7)."""
+
+    packs: bytes
+    """Pack ids, joined."""
+    owners: Sequence[tuple[bytes, bytes, int]]
+    """(session id, writer id, number of packs), covering the packs in order."""
+    row_count: int
+    presence: bytes
+    positions: bytes
+    replaces: bytes
+    """Index object hashes, joined, ascending."""
+    drops: bytes
+    """Pack ids, joined, ascending."""
+
+
 EntryKind = Literal["file", "folder", "link", "fifo", "socket", "char", "block"]
 
 
@@ -374,7 +391,7 @@ class Index(Protocol):
         """Return the sets of objects that are worth being merged now."""
         ...
 
-    def merge(self, names: Sequence[IndexId]) -> bytes:
+    def merge(self, names: Sequence[IndexId]) -> MergedIndex:
         """Return the plain content of one object that replaces *names*; to be sealed and put."""
         ...
 
