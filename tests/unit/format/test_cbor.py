@@ -1,4 +1,5 @@
 """The encoding: one item, one encoding (vault-format.md, section 1.1)."""
+# ruff: noqa: D103 - the name of a test is its sentence
 
 import pytest
 
