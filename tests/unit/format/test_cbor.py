@@ -119,3 +119,18 @@ def test_what_the_subset_lacks_is_never_written(item: object) -> None:
 def test_any_other_form_is_refused(data: str) -> None:
     with pytest.raises(EncodingError):
         decode(bytes.fromhex(data))
+
+
+def test_an_item_of_very_many_members_is_refused_before_they_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An empty array takes one byte stored and over fifty in memory."""
+    monkeypatch.setattr("holdfast.format.cbor.ITEMS_LIMIT", 5)
+
+    assert decode(encode([[1, 2], {1: 2}])) == [[1, 2], {1: 2}]
+    for item in ([[1, 2], [1, 2]], [{1: 2, 3: 4}, {5: 6, 7: 8}], [[]] * 6):
+        with pytest.raises(UnencodableError):
+            encode(item)
+    for data in ("82820102820102", "82a201020304a205060708", "86808080808080"):
+        with pytest.raises(EncodingError):
+            decode(bytes.fromhex(data))
