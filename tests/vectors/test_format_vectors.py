@@ -1,5 +1,4 @@
 """The format accepts and refuses, byte for byte, what the files in vectors/ say."""
-# ruff: noqa: D103 - the name of a test is its sentence
 
 import runpy
 from pathlib import Path
@@ -52,7 +51,7 @@ def notation(item: Any) -> str:  # noqa: ANN401 - whatever was decoded
     return str(TOOL["notation"](item))
 
 
-@pytest.mark.parametrize("file", sorted(path.name for path in VECTORS.glob("*.txt")))
+@pytest.mark.parametrize("file", sorted(TOOL["generated"]()))
 def test_names_of_cases_are_unique_and_both_outcomes_are_there(file: str) -> None:
     cases = load(file)
     outcomes = {case["expect"] == "ok" for case in cases}

@@ -1,5 +1,4 @@
 """Every table of section 5 for random values: strategies are made from the rules themselves."""
-# ruff: noqa: D103 - the name of a test is its sentence
 
 from typing import Any
 
@@ -72,6 +71,8 @@ def encoded_values(rule: tables.Rule) -> st.SearchStrategy[Any]:  # noqa: C901, 
         case tables.RowOf(row):
             places = tables._places(row)
             return st.tuples(*(encoded_values(one) for _, one in places.values())).map(list)
+    if type(rule).__name__ == "_Drops":
+        return encoded_values(tables.Joined(48, ascending=True))
     if type(rule).__name__ == "_Runs":
         return st.sets(st.integers(0, 20), min_size=1).map(
             lambda positions: runs.encode_runs(sorted(positions))

@@ -1,5 +1,4 @@
 """Frames, names, runs, packs and index parts for all values and all bytes."""
-# ruff: noqa: D103 - the name of a test is its sentence
 
 from collections.abc import Callable, Sequence
 

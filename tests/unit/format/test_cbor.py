@@ -1,5 +1,4 @@
 """The encoding: one item, one encoding (vault-format.md, section 1.1)."""
-# ruff: noqa: D103 - the name of a test is its sentence
 
 import pytest
 
