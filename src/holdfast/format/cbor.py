@@ -72,7 +72,7 @@ def _put(  # noqa: C901, PLR0912 - one flat branch for each type of the subset
         case int() if -(2**63) <= item < 0:
             put(_head(_NEGATIVE, -1 - item))
         case bytes() | bytearray() | memoryview():
-            put(_head(_BYTES, len(item)))
+            put(_head(_BYTES, memoryview(item).nbytes))
             put(item)
         case str():
             try:

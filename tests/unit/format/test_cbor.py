@@ -40,7 +40,7 @@ def test_map_keys_are_written_in_ascending_order_however_they_came() -> None:
 
 
 def test_memoryviews_and_tuples_are_written_as_bytes_and_arrays() -> None:
-    assert decode(encode((memoryview(b"ab"), bytearray(b"c")))) == [b"ab", b"c"]
+    assert decode(encode((memoryview(b"ab").cast("H"), bytearray(b"c")))) == [b"ab", b"c"]
 
 
 def test_a_byte_string_comes_back_as_bytes_of_its_own() -> None:
