@@ -1,0 +1,587 @@
+"""Leaves: entries as packed columns, a section for each folder. vault-format.md 8.2 and 8.3."""
+
+import struct
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from itertools import accumulate, compress, pairwise, repeat
+from operator import lt
+from typing import Any, Final
+
+from holdfast.core.errors import EntryOrderError, NodeError
+from holdfast.core.face import Bytes
+from holdfast.core.python.entries import (
+    BLOCK_DEVICE,
+    CHARACTER_DEVICE,
+    DEVICE,
+    ENTRY_SIZE,
+    EXTENT_MAP,
+    EXTENTS_INLINE,
+    FILE,
+    FOLDER,
+    FOLDER_SIZE,
+    GROUP_SIZE,
+    HOLES,
+    ID_SIZE,
+    LINK_TARGET,
+    NAME_SIZE,
+    SYMLINK,
+    XATTRS,
+    Entry,
+    LongValue,
+    Rare,
+    RawValue,
+    decode_holes,
+)
+from holdfast.format import cbor
+
+LEAF: Final = 1
+NODE_SIZE: Final = 8 << 20
+"""No node is longer than this (section 10)."""
+_ITEMS: Final = 16
+_WIDTHS: Final = (1, 2, 4, 4, 8, 8, 8, 8, 1, 2)
+"""Of items 4 to 12, and of the lengths of names."""
+_ALL_TYPES: Final = bytes(range(FILE, BLOCK_DEVICE + 1))
+_EXTENT_COUNTS: Final = bytes(range(EXTENTS_INLINE + 1)) + bytes([EXTENT_MAP])
+_LARGEST_MODE: Final = 0o7777
+_LARGEST_ID: Final = 0xFFFF_FFFF
+# A name's file-ness as a selector for `compress`: 1 for everything that is no regular file.
+_NOT_FILE: Final = bytes(0 if value == FILE else 1 for value in range(256))
+_IS_FILE: Final = bytes(1 if value == FILE else 0 for value in range(256))
+_IS_ZERO: Final = bytes([1]) + bytes(255)
+_FIXED_SIZE: Final = 64
+"""At least what the fixed columns of an entry take: 47 bytes."""
+
+
+@dataclass(slots=True)
+class Columns:
+    """Entries of one folder in ascending order of names, field by field.
+
+    What is handed to a builder must not be changed afterwards.
+    """
+
+    folder: bytes
+    names: list[bytes] = field(default_factory=list)
+    types: bytearray = field(default_factory=bytearray)
+    modes: list[int] = field(default_factory=list)
+    uids: list[int] = field(default_factory=list)
+    gids: list[int] = field(default_factory=list)
+    mtimes: list[int] = field(default_factory=list)
+    ctimes: list[int] = field(default_factory=list)
+    inodes: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    extent_counts: bytearray = field(default_factory=bytearray)
+    ids: list[bytes] = field(default_factory=list)
+    """For each entry its ids joined."""
+    lengths: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    """By position, for entries with 2 … 16 extents."""
+    rare: dict[int, Rare] = field(default_factory=dict)
+    """By position, for entries that have rare values."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def append(self, entry: Entry) -> None:
+        """Add an entry of this folder; its name is above those that are there."""
+        position = len(self.names)
+        self.names.append(entry.name)
+        self.types.append(entry.type)
+        self.modes.append(entry.mode)
+        self.uids.append(entry.uid)
+        self.gids.append(entry.gid)
+        self.mtimes.append(entry.mtime_ns)
+        self.ctimes.append(entry.ctime_ns)
+        self.inodes.append(entry.inode)
+        self.sizes.append(entry.size)
+        self.extent_counts.append(entry.extent_count)
+        self.ids.append(entry.ids)
+        if entry.lengths:
+            self.lengths[position] = entry.lengths
+        if entry.rare:
+            self.rare[position] = entry.rare
+
+    def extend(self, other: "Columns", start: int, stop: int) -> None:
+        """Add the entries *start* … *stop* of *other*, which has the same folder."""
+        shift = len(self.names) - start
+        for mine, theirs in (
+            (self.names, other.names),
+            (self.modes, other.modes),
+            (self.uids, other.uids),
+            (self.gids, other.gids),
+            (self.mtimes, other.mtimes),
+            (self.ctimes, other.ctimes),
+            (self.inodes, other.inodes),
+            (self.sizes, other.sizes),
+            (self.ids, other.ids),
+        ):
+            mine.extend(theirs[start:stop])  # type: ignore[arg-type]  # the same column of both
+        self.types += other.types[start:stop]
+        self.extent_counts += other.extent_counts[start:stop]
+        for mine_rare, theirs_rare in ((self.lengths, other.lengths), (self.rare, other.rare)):
+            for position, value in theirs_rare.items():
+                if start <= position < stop:
+                    mine_rare[position + shift] = value  # type: ignore[assignment]  # as above
+
+
+def rare_cost(values: Rare) -> int:
+    """Return what rare values add to the cost of an entry (8.2)."""
+    return sum(16 + encoded_length(value) for _, value in values)
+
+
+def encoded_length(value: RawValue) -> int:
+    """Return the length of the encoding of a rare value."""
+    if isinstance(value, bytes):
+        length = len(value)
+        return length + (1 if length < 24 else 2 if length < 256 else 3)  # noqa: PLR2004 - heads of 1.1
+    return len(cbor.encode(value))
+
+
+# --- encoding ---------------------------------------------------------------------------------
+
+
+def encode_leaf(
+    sections: Sequence[Columns], users: Mapping[int, bytes], groups: Mapping[int, bytes]
+) -> bytes:
+    """Return the leaf with *sections*, ascending by folder; names of owners by their ids.
+
+    Raises:
+        EntryOrderError: the entries are not such as a leaf may hold.
+    """
+    uids = {uid for section in sections for uid in section.uids}
+    gids = {gid for section in sections for gid in section.gids}
+    return cbor.encode(
+        (
+            LEAF,
+            [(uid, users[uid]) for uid in sorted(uids & users.keys())],
+            [(gid, groups[gid]) for gid in sorted(gids & groups.keys())],
+            [_encode_section(section) for section in sections],
+        )
+    )
+
+
+def _encode_section(columns: Columns) -> tuple[Any, ...]:
+    count = len(columns.names)
+    names = columns.names
+    joined = b"".join(names)
+    try:
+        _check_folder(columns.folder)
+        _check_names(columns.folder, names, joined)
+        return (
+            columns.folder,
+            count,
+            struct.pack(f"<{count}H", *map(len, names)),
+            joined,
+            columns.types,
+            struct.pack(f"<{count}H", *columns.modes),
+            struct.pack(f"<{count}I", *columns.uids),
+            struct.pack(f"<{count}I", *columns.gids),
+            struct.pack(f"<{count}q", *columns.mtimes),
+            struct.pack(f"<{count}q", *columns.ctimes),
+            struct.pack(f"<{count}Q", *columns.inodes),
+            struct.pack(f"<{count}Q", *columns.sizes),
+            columns.extent_counts,
+            b"".join(columns.ids),
+            b"".join(
+                struct.pack(f"<{len(lengths)}I", *lengths)
+                for _, lengths in sorted(columns.lengths.items())
+            ),
+            [
+                (position, rare_field, value)
+                for position, values in sorted(columns.rare.items())
+                for rare_field, value in values
+            ],
+        )
+    except (NodeError, struct.error) as error:
+        raise EntryOrderError(f"no leaf can hold these entries: {error}") from error
+
+
+# --- checks that both directions make ---------------------------------------------------------
+
+
+@lru_cache(maxsize=64)
+def _check_folder(folder: bytes) -> None:
+    if not folder:
+        return
+    if len(folder) > FOLDER_SIZE or folder[-1] or b"/" in folder:
+        raise NodeError("the folder of a section is not one")
+    components = folder[:-1].split(b"\0")
+    if (
+        b"" in components
+        or b"." in components
+        or b".." in components
+        or max(map(len, components)) > NAME_SIZE
+    ):
+        raise NodeError("a component of a folder is not a name")
+
+
+def _check_names(folder: bytes, names: Sequence[bytes], joined: bytes) -> None:
+    if not names:
+        raise NodeError("a section has no entries")
+    if (
+        (not names[0] and folder)
+        or b"/" in joined
+        or b"\0" in joined
+        or b"." in names
+        or b".." in names
+        or max(map(len, names)) > NAME_SIZE
+    ):
+        raise NodeError("a name is empty, '.' or '..', too long, or holds '/' or 00")
+    if not all(map(lt, names, names[1:])):
+        raise NodeError("the names of a section do not ascend")
+
+
+# --- decoding ---------------------------------------------------------------------------------
+
+
+class LeafSection:
+    """The entries of one folder in a leaf; columns are unpacked when they are asked for."""
+
+    def __init__(self, items: list[Any]) -> None:
+        folder, count, name_lengths, joined = items[:4]
+        if not (
+            type(folder) is bytes
+            and type(count) is int
+            and count > 0
+            and all(type(item) is bytes for item in items[2:15])
+            and type(items[15]) is list
+        ):
+            raise NodeError("a section of a leaf has an item of the wrong type")
+        self.folder: Final[bytes] = folder
+        self.count: Final[int] = count
+        self.types: Final[bytes] = items[4]
+        self.extent_counts: Final[bytes] = items[12]
+        self._items: Final = items
+        if [len(item) for item in items[4:13]] + [len(name_lengths)] != [
+            width * count for width in _WIDTHS
+        ]:
+            raise NodeError("a column of a leaf has not the length that its count demands")
+        ends = (0, *accumulate(struct.unpack(f"<{count}H", name_lengths)))
+        if ends[-1] != len(joined):
+            raise NodeError("the names of a section have not the length that is stated")
+        self.names: Final[list[bytes]] = [joined[start:end] for start, end in pairwise(ends)]
+        _check_folder(folder)
+        _check_names(folder, self.names, joined)
+        self.modes: Final = self._numbers(5, "H")
+        """Permission bits."""
+        self.sizes: Final = self._numbers(11, "Q")
+        """Sizes of regular files, else 0."""
+        self._check_values()
+        self.rare: Final = _read_rare(items[15], self.types) if items[15] else {}
+        self._check_rare()
+
+    def _check_values(self) -> None:
+        types, counts = self.types, self.extent_counts
+        if types.translate(None, _ALL_TYPES) or counts.translate(None, _EXTENT_COUNTS):
+            raise NodeError("a type or number of extents of a leaf has a value that there is not")
+        if max(self.modes) > _LARGEST_MODE:
+            raise NodeError("a mode of a leaf is above 07777")
+        others = types.translate(_NOT_FILE)
+        if any(compress(self.sizes, others)) or any(compress(counts, others)):
+            raise NodeError("something that is no regular file has a size or extents")
+        maps, singles = counts.count(EXTENT_MAP), counts.count(1)
+        total = sum(counts) - EXTENT_MAP * maps
+        if len(self._items[13]) != ID_SIZE * (total + maps):
+            raise NodeError("the ids of a section have not the length that its counts demand")
+        if len(self._items[14]) != 4 * (total - singles):
+            raise NodeError("the extents of a section have not the length that its counts demand")
+
+    def _check_rare(self) -> None:
+        types, rare = self.types, self.rare
+        wanted = types.count(SYMLINK) + types.count(CHARACTER_DEVICE) + types.count(BLOCK_DEVICE)
+        special = sum(values[0][0] in {LINK_TARGET, DEVICE} for values in rare.values())
+        if special != wanted:
+            raise NodeError("a symlink has no target or a device no number")
+        for position, values in rare.items():
+            if _FIXED_SIZE + rare_cost(values) + 36 * EXTENTS_INLINE > ENTRY_SIZE:
+                raise NodeError("an entry of a leaf is longer than 8 KiB")
+            for rare_field, value in values:
+                if rare_field == HOLES:
+                    holes = LongValue.from_raw(value)
+                    if holes.inline is not None:
+                        decode_holes(holes.inline, self.sizes[position])
+        self._check_extents()
+
+    def _check_extents(self) -> None:
+        types = self.types
+        # A file without extents is empty or all hole; several extents add up to what is stored.
+        bare = types.translate(_IS_FILE), self.extent_counts.translate(_IS_ZERO)
+        if any(compress(compress(self.sizes, bare[0]), compress(bare[1], bare[0]))) or self.lengths:
+            for position, count in enumerate(self.extent_counts):
+                if count not in {1, EXTENT_MAP}:
+                    stored = self.entry(position).stored_size
+                    if stored is not None and stored != sum(self.lengths.get(position, ())):
+                        raise NodeError("the extents of a file do not add up to its size")
+
+    def __len__(self) -> int:
+        return self.count
+
+    def _numbers(self, item: int, code: str) -> tuple[int, ...]:
+        return struct.unpack(f"<{self.count}{code}", self._items[item])
+
+    @cached_property
+    def uids(self) -> tuple[int, ...]:
+        """User ids."""
+        return self._numbers(6, "I")
+
+    @cached_property
+    def gids(self) -> tuple[int, ...]:
+        """Group ids."""
+        return self._numbers(7, "I")
+
+    @cached_property
+    def mtimes(self) -> tuple[int, ...]:
+        """Times of change of the content, in ns."""
+        return self._numbers(8, "q")
+
+    @cached_property
+    def ctimes(self) -> tuple[int, ...]:
+        """Times of change of anything, in ns."""
+        return self._numbers(9, "q")
+
+    @cached_property
+    def inodes(self) -> tuple[int, ...]:
+        """Inode numbers."""
+        return self._numbers(10, "Q")
+
+    @cached_property
+    def ids(self) -> list[bytes]:
+        """For each entry its ids, joined."""
+        joined = self._items[13]
+        if max(self.extent_counts) <= 1:
+            chunks = [joined[at : at + ID_SIZE] for at in range(0, len(joined), ID_SIZE)]
+            if len(chunks) == self.count:
+                return chunks
+            chunk = iter(chunks)
+            return [next(chunk) if count else b"" for count in self.extent_counts]
+        ends = [
+            0,
+            *accumulate(
+                ID_SIZE if count == EXTENT_MAP else ID_SIZE * count for count in self.extent_counts
+            ),
+        ]
+        return [joined[start:end] for start, end in pairwise(ends)]
+
+    @cached_property
+    def lengths(self) -> dict[int, tuple[int, ...]]:
+        """By position, for entries with 2 … 16 extents: the lengths of these."""
+        if not self._items[14]:
+            return {}
+        found: dict[int, tuple[int, ...]] = {}
+        start = 0
+        for position, count in enumerate(self.extent_counts):
+            if 1 < count < EXTENT_MAP:
+                found[position] = struct.unpack_from(f"<{count}I", self._items[14], start)
+                start += 4 * count
+        return found
+
+    @cached_property
+    def size_bytes(self) -> int:
+        """Sum of the sizes of regular files."""
+        return sum(self.sizes)
+
+    def columns(self) -> Columns:
+        """Return the section as a builder takes it."""
+        return Columns(
+            self.folder,
+            self.names,
+            bytearray(self.types),
+            list(self.modes),
+            list(self.uids),
+            list(self.gids),
+            list(self.mtimes),
+            list(self.ctimes),
+            list(self.inodes),
+            list(self.sizes),
+            bytearray(self.extent_counts),
+            self.ids,
+            self.lengths,
+            self.rare,
+        )
+
+    def entry(self, position: int) -> Entry:
+        """Return one entry."""
+        return Entry(
+            self.folder,
+            self.names[position],
+            self.types[position],
+            self.modes[position],
+            self.uids[position],
+            self.gids[position],
+            self.mtimes[position],
+            self.ctimes[position],
+            self.inodes[position],
+            self.sizes[position],
+            self.extent_counts[position],
+            self.ids[position],
+            self.lengths.get(position, ()),
+            self.rare.get(position, ()),
+        )
+
+    def __iter__(self) -> Iterator[Entry]:
+        positions = range(self.count)
+        lengths, rare = self.lengths, self.rare
+        return map(
+            Entry._make,
+            zip(
+                repeat(self.folder),
+                self.names,
+                self.types,
+                self.modes,
+                # Straight from the packed columns: the cache of a property costs more.
+                self._numbers(6, "I"),
+                self._numbers(7, "I"),
+                self._numbers(8, "q"),
+                self._numbers(9, "q"),
+                self._numbers(10, "Q"),
+                self.sizes,
+                self.extent_counts,
+                self.ids,
+                [lengths.get(at, ()) for at in positions] if lengths else repeat(()),
+                [rare.get(at, ()) for at in positions] if rare else repeat(()),
+                strict=False,
+            ),
+        )
+
+
+def _read_rare(items: list[Any], types: bytes) -> dict[int, Rare]:
+    found: dict[int, Rare] = {}
+    last = (-1, 0)
+    for item in items:
+        match item:
+            case [position, rare_field, value] if type(position) is type(rare_field) is int:
+                pass
+            case _:
+                raise NodeError("a rare value is not a position, a field and a value")
+        if not last < (position, rare_field) or position >= len(types):
+            raise NodeError("rare values do not ascend, or one belongs to no entry")
+        last = position, rare_field
+        raw: RawValue = tuple(value) if isinstance(value, list) else value
+        _check_rare_value(types[position], rare_field, raw)
+        found[position] = (*found.get(position, ()), (rare_field, raw))
+    return found
+
+
+def _check_rare_value(entry_type: int, rare_field: int, raw: Any) -> None:  # noqa: ANN401 - from outside
+    match rare_field, raw:
+        case ((1 | 4 | 5), (bytes() | tuple())):
+            LongValue.from_raw(raw)
+            allowed = {
+                LINK_TARGET: bytes([SYMLINK]),
+                HOLES: bytes([FILE]),
+                XATTRS: _ALL_TYPES,
+            }[rare_field]
+        case 2, (major, minor) if (
+            type(major) is type(minor) is int
+            and 0 <= major <= _LARGEST_ID
+            and 0 <= minor <= _LARGEST_ID
+        ):
+            allowed = bytes([CHARACTER_DEVICE, BLOCK_DEVICE])
+        case 3, bytes() if len(raw) == GROUP_SIZE:
+            allowed = _ALL_TYPES.replace(bytes([FOLDER]), b"")
+        case _:
+            raise NodeError(f"rare value {rare_field} is not what it must be")
+    if entry_type not in allowed:
+        raise NodeError(f"rare value {rare_field} belongs to something that cannot have it")
+
+
+class Leaf:
+    """A decoded leaf. Its columns stay packed until they are asked for."""
+
+    def __init__(
+        self, users: dict[int, bytes], groups: dict[int, bytes], sections: list[LeafSection]
+    ) -> None:
+        self.users: Final = users
+        self.groups: Final = groups
+        self.sections: Final = sections
+
+    next_key: bytes | None = None
+
+    def __len__(self) -> int:
+        return sum(section.count for section in self.sections)
+
+    def __iter__(self) -> Iterator[Entry]:
+        for section in self.sections:
+            yield from section
+
+    def names(self) -> list[bytes]:
+        """Return the names of all entries in order."""
+        return [name for section in self.sections for name in section.names]
+
+    @property
+    def first_key(self) -> bytes:
+        """The key of the first entry."""
+        section = self.sections[0]
+        return section.folder + b"\0" + section.names[0]
+
+    @property
+    def last_key(self) -> bytes:
+        """The key of the last entry."""
+        section = self.sections[-1]
+        return section.folder + b"\0" + section.names[-1]
+
+    @property
+    def size_bytes(self) -> int:
+        """Sum of the sizes of regular files."""
+        return sum(section.size_bytes for section in self.sections)
+
+    def section(self, folder: bytes) -> LeafSection | None:
+        """Return the section of *folder*, if any of its entries are in this leaf."""
+        place = bisect_left(self.sections, folder, key=lambda section: section.folder)
+        if place < len(self.sections) and self.sections[place].folder == folder:
+            return self.sections[place]
+        return None
+
+    def find(self, folder: bytes, name: bytes) -> Entry | None:
+        """Return one entry, if it is in this leaf."""
+        section = self.section(folder)
+        if section is not None:
+            position = bisect_left(section.names, name)
+            if position < section.count and section.names[position] == name:
+                return section.entry(position)
+        return None
+
+
+def decode_leaf(node: Bytes) -> Leaf:
+    """Read a leaf.
+
+    Raises:
+        IntegrityError: *node* is not what `encode_leaf` writes.
+    """
+    if len(node) > NODE_SIZE:
+        raise NodeError("a node is longer than 8 MiB")
+    return leaf_from(cbor.decode(node))
+
+
+def leaf_from(content: Any) -> Leaf:  # noqa: ANN401 - decoded, of any shape
+    """Read a leaf from the item that its node encodes."""
+    match content:
+        case [1, list() as users, list() as groups, list() as items] if items and all(
+            type(item) is list and len(item) == _ITEMS for item in items
+        ):
+            sections = [LeafSection(item) for item in items]
+        case _:
+            raise NodeError("a leaf is not an array of owners and sections")
+    folders = [section.folder for section in sections]
+    if not all(map(lt, folders, folders[1:])):
+        raise NodeError("the sections of a leaf do not ascend by folder")
+    return Leaf(
+        _read_owners(users, [section.uids for section in sections] if users else []),
+        _read_owners(groups, [section.gids for section in sections] if groups else []),
+        sections,
+    )
+
+
+def _read_owners(items: list[Any], used: list[tuple[int, ...]]) -> dict[int, bytes]:
+    owners: dict[int, bytes] = {}
+    last = -1
+    for item in items:
+        match item:
+            case [number, bytes() as name] if type(number) is int and number > last and name:
+                owners[number] = name
+                last = number
+            case _:
+                raise NodeError("owners of a leaf do not ascend, or one has no name")
+    if owners and not owners.keys() <= set().union(*used):
+        raise NodeError("a leaf names an owner that owns nothing in it")
+    return owners
