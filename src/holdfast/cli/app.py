@@ -101,7 +101,11 @@ app = typer.Typer(
 def holdfast(
     *,
     version: bool = typer.Option(
-        False, "--version", is_eager=True, callback=_show_version, help="Print the version."
+        False,  # noqa: FBT003 - Typer takes the default as its first argument
+        "--version",
+        is_eager=True,
+        callback=_show_version,
+        help="Print the version.",
     ),
 ) -> None:
     """Take the options before the command; the groups above do the rest."""

@@ -1,8 +1,9 @@
 """One run of one command: options and environment joined, and what every command needs of them."""
 
+import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -28,7 +29,7 @@ class Invocation:
     options: GlobalOptions
     settings: Settings
     output: Output
-    new_secret: SecretOptions = SecretOptions()
+    new_secret: SecretOptions = field(default_factory=SecretOptions)
 
     @classmethod
     def of(cls, ctx: typer.Context, *, new_secret: SecretOptions | None = None) -> Self:
@@ -37,9 +38,7 @@ class Invocation:
         *new_secret* says where a new password or key file comes from, for commands that make one.
         """
         options = ctx.obj if isinstance(ctx.obj, GlobalOptions) else GlobalOptions()
-        output = Output(
-            is_json=options.json, is_quiet=options.quiet, verbosity=options.verbose
-        )
+        output = Output(is_json=options.json, is_quiet=options.quiet, verbosity=options.verbose)
         output.format_note()
         settings = Settings.from_environment()
         return cls(options, settings, output, new_secret or SecretOptions())
@@ -97,6 +96,7 @@ class Invocation:
                 state=self.settings.state_folder,
                 cache=self.settings.cache_folder,
             ),
+            host=os.uname().nodename,
             secrets=self.secrets,
             warn=self.output.warn,
             vault=self.options.vault,

@@ -42,7 +42,7 @@ class GlobalOptions:
         return replace(self, **said)
 
 
-def _declaration(  # noqa: D417 - never called: it only declares options
+def _declaration(
     *,
     repo: Annotated[
         str | None,

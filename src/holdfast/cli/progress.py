@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from holdfast.base.clock import Clock
 from holdfast.base.progress import Finding, Progress
@@ -49,7 +49,7 @@ class ProgressPrinter:
             module = import_module("holdfast.cli.terminal_progress")
             self._display = module.TerminalDisplay(output.err)
 
-    def __enter__(self) -> "ProgressPrinter":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

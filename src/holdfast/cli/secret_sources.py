@@ -66,6 +66,10 @@ class SecretSources:
         """Whether there is a terminal with a person at it."""
         return sys.stdin.isatty() and sys.stderr.isatty()
 
+    def given(self) -> Sequence[Unlocker]:
+        """Return what options or the environment name; empty if they name nothing."""
+        return self._from(self._given) if self.is_given else ()
+
     def attempts(self, hints: Sequence[str]) -> Iterator[Sequence[Unlocker]]:
         """Yield unlockers to try, once where they are given, three times where they are typed.
 

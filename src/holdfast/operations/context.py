@@ -8,6 +8,7 @@ from holdfast.base.clock import Clock
 from holdfast.base.randomness import Random
 from holdfast.keys.unlockers import Unlocker
 from holdfast.vault.local import LocalFolders
+from holdfast.vault.states import Machine
 
 
 class SecretSource(Protocol):
@@ -23,12 +24,24 @@ class SecretSource(Protocol):
         """Whether a person can be asked."""
         ...
 
+    def given(self) -> Sequence[Unlocker]:
+        """Return what is given; empty if nothing is."""
+        ...
+
     def attempts(self, hints: Sequence[str]) -> Iterator[Sequence[Unlocker]]:
-        """Yield unlockers to try, one after the other, until one opens."""
+        """Yield unlockers to try, one after the other, until one opens.
+
+        Raises:
+            KeysError: nothing is given and nobody can be asked.
+        """
         ...
 
     def new_unlocker(self, what: str) -> Unlocker:
-        """Return a new way in; *what* names it for people."""
+        """Return a new way in; *what* names it for people.
+
+        Raises:
+            KeysError: nothing is given and nobody can be asked.
+        """
         ...
 
 
@@ -38,6 +51,7 @@ class Context:
 
     Attributes:
         folders: where this machine keeps keys, state and caches.
+        host: the name of this machine.
         secrets: asked only when something has to be opened.
         warn: takes sentences that people should read though nothing failed.
         vault: the beginning of the id of the only vault to look at, or None.
@@ -46,6 +60,12 @@ class Context:
     clock: Clock
     random: Random
     folders: LocalFolders
+    host: str
     secrets: SecretSource
     warn: Callable[[str], None]
     vault: str | None = None
+
+    @property
+    def machine(self) -> Machine:
+        """This machine, as the rooms below take it."""
+        return Machine(self.clock, self.random, self.folders)

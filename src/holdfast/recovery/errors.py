@@ -4,7 +4,7 @@ from holdfast.base.errors import RequestError, SourceError
 
 
 class TargetNotEmptyError(RequestError):
-    """The target folder holds something and no rule says what becomes of it. Nothing was changed."""
+    """The target holds something and no rule says what becomes of it. Nothing was changed."""
 
     code = "H750"
 
