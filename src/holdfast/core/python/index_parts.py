@@ -24,6 +24,7 @@ from typing import Final
 from holdfast.base.ids import IndexId
 from holdfast.core.errors import IndexCacheError, IndexContentError
 from holdfast.core.face import Bytes
+from holdfast.format.index_body import DROP_BYTES
 
 LOCATOR: Final = 20
 ROW: Final = 28
@@ -58,6 +59,7 @@ class Description:
     row_count: int
     replaces: bytes
     drops: bytes
+    """Pairs of pack id and session id, joined."""
 
 
 def _prefix_bits(row_count: int) -> int:
@@ -142,7 +144,7 @@ def write_part(
                 len(description.packs) // HASH,
                 len(description.owners),
                 len(description.replaces) // HASH,
-                len(description.drops) // HASH,
+                len(description.drops) // DROP_BYTES,
                 len(table),
                 description.session_id,
             ),
@@ -200,7 +202,7 @@ class Part:
                     HASH * self.pack_count,
                     _OWNER.size * owners,
                     HASH * replaces,
-                    HASH * drops,
+                    DROP_BYTES * drops,
                     4 * prefixes,
                 ),
                 initial=_HEADER.size,
@@ -217,7 +219,12 @@ class Part:
             raise self._damaged()
         self._ends: Final = ends
         self.replaces: Final = self._hashes(2)
-        self.drops: Final = self._hashes(3)
+        pairs = self._packs[ends[3] : ends[4]]
+        self.drops: Final = [
+            pairs[start : start + DROP_BYTES] for start in range(0, len(pairs), DROP_BYTES)
+        ]
+        """Pairs of a pack that is gone and its session."""
+        self.dropped_packs: Final = [drop[:HASH] for drop in self.drops]
         self.owners: Final[list[tuple[bytes, bytes, int]]] = list(
             _OWNER.iter_unpack(self._packs[ends[1] : ends[2]])
         )

@@ -12,7 +12,6 @@ from blake3 import blake3
 from holdfast.base.ids import PackId
 from holdfast.base.progress import Finding
 from holdfast.base.randomness import Random
-from holdfast.base.secrets import Secret
 from holdfast.base.sizes import MIB
 from holdfast.core.face import (
     Bytes,
@@ -27,6 +26,7 @@ from holdfast.core.face import (
     WrittenPack,
 )
 from holdfast.core.python import linux, scan
+from holdfast.core.python.branches import Extents
 from holdfast.core.python.chunker import Chunker, StreamCutter
 from holdfast.core.python.content import OpenFile
 from holdfast.core.python.entries import (
@@ -53,7 +53,6 @@ from holdfast.core.python.entries import (
 from holdfast.core.python.index import PythonIndex
 from holdfast.core.python.leaves import Columns, LeafSection
 from holdfast.core.python.nodes import decode_node
-from holdfast.core.python.branches import Extents
 from holdfast.core.python.owners import group_names, user_names
 from holdfast.core.python.packing import (
     CompletedPack,
@@ -377,7 +376,9 @@ class _StoringRun(GeneratorRun[Written]):
             ticket = self.new_ticket()
             self._unstored.append(ticket)
             self._packs.append(pack.written)
-            self.emit(Store(ticket, pack.written.pack_id, pack.written.kind, pack.path, pack.written))
+            self.emit(
+                Store(ticket, pack.written.pack_id, pack.written.kind, pack.path, pack.written)
+            )
 
     def _settle(self, limit: int) -> Work[None]:
         """Wait until at most *limit* packs are not acknowledged."""
@@ -509,9 +510,7 @@ class FilesRun(_StoringRun):
             if is_there
         }
 
-    def _is_unchanged(
-        self, status: os.stat_result, section: LeafSection, position: int
-    ) -> bool:
+    def _is_unchanged(self, status: os.stat_result, section: LeafSection, position: int) -> bool:
         kind = _TYPES.get(stat.S_IFMT(status.st_mode))
         if (
             kind != section.types[position]
@@ -684,8 +683,6 @@ class FilesRun(_StoringRun):
                 xattrs = self._long_value(encode_xattrs(found))
         if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
             group = hard_link_group(self._link_key, status.st_dev, status.st_ino)
-        if target is device is group is holes is xattrs is None:
-            return ()
         return rare_values(
             link_target=target,
             device=device,
