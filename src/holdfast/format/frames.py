@@ -47,7 +47,7 @@ FRAME_BYTES: Final = 32
 ALGORITHM_ED25519: Final = 1
 SIGNATURE_BYTES: Final = 1 + 32 + 64
 """Algorithm, public key and signature."""
-POINT_BODY_LIMIT: Final = 64 * KIB
+POINT_BODY_LIMIT: Final = 4 * MIB
 ATTACHMENT_HASH_KEY: Final = 0
 
 _FRAME: Final = struct.Struct(">8sBBHIIQI")

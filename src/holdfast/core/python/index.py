@@ -148,7 +148,7 @@ class PythonIndex:
                 [(owner.session_id, owner.writer_id, owner.count) for owner in body.owners],
                 body.row_count,
                 b"".join(body.replaces),
-                b"".join(body.drops),
+                b"".join(pack + session for pack, session in body.drops),
             )
             write_part(self._folder, name, description, presence, table)
             self._parts[name] = Part(self._folder, name)

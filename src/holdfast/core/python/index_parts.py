@@ -24,12 +24,13 @@ from typing import Final
 from holdfast.base.ids import IndexId
 from holdfast.core.errors import IndexCacheError, IndexContentError
 from holdfast.core.face import Bytes
-from holdfast.format.index_body import DROP_BYTES
 
 LOCATOR: Final = 20
 ROW: Final = 28
 POSITION: Final = 8
 HASH: Final = 32
+DROP_BYTES: Final = 48
+"""A pack id and the id of its session."""
 PACKS_LIMIT: Final = 65_536
 _SEGMENT_RAW_LIMIT: Final = 8 << 20
 _PACK_LIMIT: Final = 256 << 20
@@ -311,8 +312,7 @@ class Part:
     def segments_bytes(self) -> int:
         """Where in the positions part the rows begin."""
         _ = self.positions
-        segments: int = self._firsts[-1]
-        return _PAIR.size * (self.pack_count + segments)
+        return _PAIR.size * (self.pack_count + int(self._firsts[-1]))
 
     def segment(self, pack: int, segment: int) -> tuple[int, int, int, int]:
         """Return (offset in the pack, stored length, raw length, compression)."""
