@@ -174,6 +174,11 @@ def replace_file(path: Path, content: Bytes) -> None:
 class Part:
     """One opened object, mapped. Opening reads its header only."""
 
+    epoch: int
+    row_count: int
+    pack_count: int
+    session_id: bytes
+
     def __init__(self, folder: Path, name: IndexId) -> None:
         """Map the files.
 
