@@ -37,7 +37,6 @@ _LANES_MAX: Final = 16
 _WORK_MAX_KIB: Final = 8 * 1024 * 1024
 _ITERATIONS: Final = (600_000, 10_000_000)
 _CALIBRATED_MEMORY_MAX_KIB: Final = 1024 * 1024
-_POLL_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,16 +259,19 @@ def _abandonable(work: Callable[[], bytes]) -> bytes:
     results: list[bytes] = []
     failures: list[BaseException] = []
 
+    done = threading.Event()
+
     def run() -> None:
         try:
             results.append(work())
         except BaseException as error:  # noqa: BLE001 - it is raised again in the caller's thread
             failures.append(error)
+        finally:
+            done.set()
 
-    thread = threading.Thread(target=run, name="key-derivation", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(_POLL_SECONDS)
+    threading.Thread(target=run, name="key-derivation", daemon=True).start()
+    # Waiting for an event ends at a signal; the derivation itself would not.
+    done.wait()
     if failures:
         raise failures[0]
     return results[0]
