@@ -156,6 +156,12 @@ class ReadRing:
     def __repr__(self) -> str:
         return f"ReadRing({self.vault_id.hex()}, epoch {self.epoch})"
 
+    def opened_by(self, slot_hash: ObjectHash) -> "ReadRing":
+        """Return the same keys, to be taken as opened by another slot."""
+        return ReadRing(
+            self.vault_id, self.suite, self._roots, self.vault_name, self.groups, slot_hash
+        )
+
     @property
     def is_sealed(self) -> bool:
         """Whether the vault encrypts at all."""
