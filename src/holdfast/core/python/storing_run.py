@@ -1,6 +1,7 @@
 """What storing files and storing a stream have in common: content, tree, packs, the end."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from holdfast.base.progress import Finding
 from holdfast.core.face import (
