@@ -274,8 +274,9 @@ class MergedIndex:
     positions: bytes
     replaces: bytes
     """Index object hashes, joined, ascending."""
-    drops: bytes
-    """Pack ids, joined, ascending."""
+    drops: Sequence[tuple[bytes, bytes]]
+    """(pack id, session id), ascending: all that the replaced ones say. Whoever seals it leaves out
+    those whose session object is gone."""
 
 
 EntryKind = Literal["file", "folder", "link", "fifo", "socket", "char", "block"]
@@ -346,6 +347,14 @@ class Index(Protocol):
 
     def condemn(self, packs: Sequence[PackId]) -> None:
         """Treat *packs* (tombstones, quarantine) as absent from now on."""
+        ...
+
+    def condemn_sessions(self, sessions: Sequence[bytes]) -> None:
+        """Treat all packs of *sessions* (tombstones, sessions not listed) as absent."""
+        ...
+
+    def sessions(self) -> frozenset[bytes]:
+        """Return the sessions whose packs the index names: to be held against those listed."""
         ...
 
     def trust(self, packs: Sequence[PackId] | None) -> None:
