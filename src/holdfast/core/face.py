@@ -381,8 +381,11 @@ class Index(Protocol):
 class Marks(Protocol):
     """One bit an index row: gc and compaction at any size in n/8 bytes."""
 
-    def mark(self, root: NodeId, reader: "Reader") -> Run[int]:
-        """Mark all that *root* reaches; nodes marked before are not read again."""
+    def mark_locators(self, locators: bytes) -> Sequence[bool | None]:
+        """Mark the row of each 20-byte locator.
+
+        True where it was not marked before, so that nodes are read once; None where it is absent.
+        """
         ...
 
     def live_share(self) -> Sequence[tuple[PackId, float]]:
@@ -443,6 +446,10 @@ class Reader(Protocol):
         self, root: NodeId, path: bytes, spans: Sequence[tuple[int, int]]
     ) -> Run[Sequence[bytes]]:
         """Return byte ranges (offset, length) of one file."""
+        ...
+
+    def mark(self, root: NodeId, marks: Marks) -> Run[int]:
+        """Mark all that *root* reaches; nodes marked before are not read again."""
         ...
 
     def verify(self, packs: Sequence[PackId]) -> Run[Verified]:

@@ -15,7 +15,7 @@ from holdfast.base.errors import HoldfastError
 from holdfast.base.ids import GroupId, IndexId, PackId, SessionId, WriterId
 from holdfast.base.secrets import Secret
 from holdfast.core import IndexKeys
-from holdfast.core.errors import IndexContentError, IndexKeyMissingError
+from holdfast.core.errors import IndexCacheError, IndexContentError, IndexKeyMissingError
 from holdfast.core.python.index import ABSENT, PythonIndex
 from holdfast.core.python.index_tables import IndexTableBuilder
 from holdfast.crypto import hkdf
@@ -307,5 +307,18 @@ def test_a_damaged_part_is_dropped_and_can_be_added_again(tmp_path: Path, suffix
 
     assert not index.names()
     assert not list(tmp_path.iterdir())
+    index.add([(name, data)])
+    assert index.locate(locator(1))[0] is not None
+
+
+def test_damaged_positions_are_opened_again(tmp_path: Path) -> None:
+    name, data = seal(*build([(1, 0, 0)], [1]).finish())
+    PythonIndex(tmp_path, KEYS).add([(name, data)])
+    (tmp_path / f"{name.hex()}.positions").write_bytes(b"cut off ")
+    index = PythonIndex(tmp_path, KEYS)
+    with pytest.raises(IndexCacheError):
+        index.locate(locator(1))
+
+    assert index.without_positions() == {name}
     index.add([(name, data)])
     assert index.locate(locator(1))[0] is not None

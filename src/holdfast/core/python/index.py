@@ -406,11 +406,15 @@ class IndexMarks:
         """Return the share of marked raw bytes of every pack that has rows, 0.0 to 1.0.
 
         Raises:
-            IndexCacheError: positions have not been opened.
+            IndexKeyMissingError: positions have not been opened.
         """
         live: defaultdict[bytes, int] = defaultdict(int)
         total: defaultdict[bytes, int] = defaultdict(int)
         for part, bits in zip(self._index._active, self._bits, strict=True):  # noqa: SLF001 - as above
+            if not part.has_positions:
+                raise IndexKeyMissingError(
+                    f"the positions of index object {part.name.hex()} have not been opened"
+                )
             lengths = memoryview(part.positions)[part.segments_bytes :]
             live_here, total_here = [0] * part.pack_count, [0] * part.pack_count
             for row, ((pack,), (length,)) in enumerate(

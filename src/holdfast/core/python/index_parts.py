@@ -303,6 +303,8 @@ class Part:
             if len(content) != _PAIR.size * (self.pack_count + firsts[-1]) + (
                 POSITION * self.row_count
             ):
+                # Without it the object counts as one whose positions have not been opened.
+                (self._folder / f"{self.name.hex()}.positions").unlink(missing_ok=True)
                 raise self._damaged()
             self._firsts, self._positions = firsts, content
         return self._positions
