@@ -44,8 +44,8 @@ def test_a_refused_password_is_not_in_the_message() -> None:
     house = Household()
     name = slot_name(house.vault_id, house.ring.slot_hash)
     texts: list[str] = []
-    # Put together here, because tracebacks quote the source.
-    wrong = "-".join(("battery", "staple"))
+    # Assigned here, because tracebacks quote the line of the call.
+    wrong = "battery-staple"
     for data in (house.objects[name], flipped(house.objects[name], 99)):
         house.objects[name] = data
         with pytest.raises(HoldfastError) as error:
