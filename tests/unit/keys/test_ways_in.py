@@ -314,3 +314,12 @@ def test_ways_in_are_listed_without_a_key_and_with_what_is_wrong() -> None:
     assert third.problem is None
     assert third.hint in {'"the usual"', '"on the stick"'}
     assert third.time is not None
+
+
+def test_a_password_slot_may_use_pbkdf2() -> None:
+    """For machines where Argon2id is not to be had."""
+    house = Household(WayIn(PasswordUnlocker("one"), "", KdfParameters.pbkdf2(600_000)))
+
+    assert house.open_with("one").epoch == 0
+    with pytest.raises(WrongPasswordError):
+        house.open_with("two")
