@@ -52,7 +52,7 @@ def _signed(house: Household, body: Statement, *seeds: Secret) -> tuple[str, byt
 def _edited(link: Link, **changes: object) -> Statement:
     body = link.body
     fields = {name: getattr(body, name) for name in body.__dataclass_fields__}
-    return Statement(**{**fields, **changes})  # type: ignore[arg-type]
+    return Statement(**{**fields, **changes})
 
 
 def test_an_old_root_opens_nothing_of_a_later_epoch() -> None:
