@@ -27,10 +27,11 @@ from holdfast.keys.errors import (
     UnknownEpochError,
     WrongPasswordError,
 )
+from holdfast.keys.keyring import check_root
 from holdfast.keys.opening import open_ring, root_info
-from holdfast.keys.slots import new_slot, open_slot
+from holdfast.keys.slots import new_slot, open_slot, read_slot
 from holdfast.keys.statements import KeyChain, Link
-from holdfast.keys.unlockers import PasswordUnlocker
+from holdfast.keys.unlockers import OpenUnlocker, PasswordUnlocker
 from holdfast.keys.writers import read_certificate
 
 SESSION = SessionId(b"s" * 16)
@@ -51,7 +52,7 @@ def _signed(house: Household, body: Statement, *seeds: Secret) -> tuple[str, byt
 def _edited(link: Link, **changes: object) -> Statement:
     body = link.body
     fields = {name: getattr(body, name) for name in body.__dataclass_fields__}
-    return Statement(**{**fields, **changes})  # type: ignore[arg-type]
+    return Statement(**{**fields, **changes})
 
 
 def test_an_old_root_opens_nothing_of_a_later_epoch() -> None:
@@ -220,6 +221,33 @@ def test_a_statement_that_nobody_entitled_signed_is_refused() -> None:
             KeyChain.read(house.vault_id, house.vault_data, house.statements | {name: data})
 
 
+@pytest.mark.parametrize("signature", [0, 1])
+def test_the_right_names_under_wrong_signatures_are_refused(signature: int) -> None:
+    """Of a statement, where each of the two counts, and of what one authority signs."""
+    house = Household()
+    house.new_writer()
+    (data,) = house.certificates.values()
+    house.rotate()
+    rotation = house.chain.current
+    del house.objects[rotation.name]
+    position = len(rotation.data) - 1 - signature * SIGNATURE_BYTES
+    forged = flipped(rotation.data, position - 40)
+    name = statement_name(house.vault_id, 1, object_hash(forged))
+    forged_certificate = flipped(data, len(data) - 40)
+    forged_slot = flipped(next(iter(house.slots.values())), -40)
+
+    with pytest.raises(BadSignatureError):
+        KeyChain.read(house.vault_id, house.vault_data, house.statements | {name: forged})
+    with pytest.raises(BadSignatureError):
+        read_certificate(
+            house.chain,
+            writer_name(house.vault_id, object_hash(forged_certificate)),
+            forged_certificate,
+        )
+    with pytest.raises(BadSignatureError):
+        read_slot(forged_slot, house.vault_id, house.chain.authority_keys.values())
+
+
 def test_signatures_in_another_order_do_not_make_a_second_statement() -> None:
     """Else the storage could choose which of two hashes stands, and cut the chain behind it."""
     house = Household()
@@ -313,6 +341,42 @@ def test_a_root_that_does_not_fit_its_statement_is_refused() -> None:
 
     with pytest.raises(StatementError):
         house.open_with(PASSWORD)
+
+
+@pytest.mark.parametrize("field", ["root_commitment", "authority_public_key", "vault_public_key"])
+def test_a_root_is_held_against_all_that_a_statement_says_of_it(field: str) -> None:
+    """In a vault without encryption nothing else would notice."""
+    house, other = Household(suite="none"), Household(suite="none", seed="other")
+    body = house.chain.current.body
+    check_root(house.vault_id, house.ring.root(0), body)
+    foreign = _edited(house.chain.current, **{field: getattr(other.chain.current.body, field)})
+
+    with pytest.raises(StatementError):
+        check_root(house.vault_id, house.ring.root(0), foreign)
+    with pytest.raises(StatementError):
+        check_root(house.vault_id, Secret(bytes(31)), body)
+
+
+def test_a_root_of_another_is_refused_also_without_encryption() -> None:
+    """The open slot is everybody's; its root is still the one that signs."""
+    house = Household(suite="none")
+    (entry,) = house.chain.current.body.slots
+    mixed = type(entry)(
+        slot_hash=entry.slot_hash,
+        kind=entry.kind,
+        kem_public_key=entry.kem_public_key,
+        sealed_root=hpke_seal(
+            entry.kem_public_key, root_info(house.vault_id, 1, 0, entry.slot_hash), b"r" * 32
+        ),
+    )
+    body = _edited(
+        house.chain.current, number=1, predecessor=house.chain.current.hash, slots=(mixed,)
+    )
+    name, data = _signed(house, body, house.ring.authority_seed())
+    house.objects[name] = data
+
+    with pytest.raises(StatementError):
+        house.open(OpenUnlocker())
 
 
 def _sealed_elsewhere(house: Household, slot_hash: ObjectHash, public_key: bytes) -> bytes:

@@ -7,10 +7,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from doubles.household import Household, key_file
 from holdfast.base.ids import ObjectHash, SessionId
-from holdfast.base.secrets import Secret
 from holdfast.keys.changes import change_password
 from holdfast.keys.errors import LastWayInError, UnknownEpochError, WrongPasswordError
-from holdfast.keys.keyring import ReadRing
+from holdfast.keys.keyring import NewSessionKey, ReadRing
 from holdfast.keys.statements import SeenStatement
 from holdfast.keys.unlockers import KeyFileUnlocker
 
@@ -24,7 +23,7 @@ class KeyChanges(RuleBasedStateMachine):
         self.live: dict[int, ObjectHash] = {0: self.house.ring.slot_hash}
         self.gone: dict[int, ReadRing] = {}
         self.writer = self.house.new_writer()
-        self.sessions: list[tuple[int, Secret, object]] = []
+        self.sessions: list[tuple[int, SessionId, NewSessionKey]] = []
         self.roots: dict[int, bytes] = {0: self.house.ring.root(0).reveal()}
         self.seen: SeenStatement = self.house.chain.current.seen
         self.next = 1
@@ -82,7 +81,7 @@ class KeyChanges(RuleBasedStateMachine):
         ring = house.writer_ring(self.writer)
         session_id = SessionId(house.random.take(16))
         made = ring.new_session_key(session_id, house.random)
-        self.sessions.append((ring.epoch, made.keys.data, (session_id, made)))
+        self.sessions.append((ring.epoch, session_id, made))
 
     @invariant()
     def what_is_live_opens_everything(self) -> None:
@@ -90,9 +89,9 @@ class KeyChanges(RuleBasedStateMachine):
             ring = self._open(number)
             found = {epoch: ring.root(epoch).reveal() for epoch in self.house.chain.epochs}
             assert found == self.roots
-            for epoch, data_key, (session_id, made) in self.sessions[-3:]:  # type: ignore[misc] # drawn up above
+            for epoch, session_id, made in self.sessions[-3:]:
                 opened = ring._open_session(session_id, epoch, made.commitment, made.sealed)
-                assert opened.data.reveal() == data_key.reveal()
+                assert opened.data.reveal() == made.keys.data.reveal()
 
     @invariant()
     def what_is_gone_opens_nothing_that_came_later(self) -> None:
@@ -100,7 +99,7 @@ class KeyChanges(RuleBasedStateMachine):
             with pytest.raises(WrongPasswordError):
                 self.house.open(KeyFileUnlocker(bytes([number]) * 32))
             later = [item for item in self.sessions if item[0] > ring.epoch]
-            for epoch, _, (session_id, made) in later[-2:]:  # type: ignore[misc] # as above
+            for epoch, session_id, made in later[-2:]:
                 with pytest.raises(UnknownEpochError):
                     ring._open_session(session_id, epoch, made.commitment, made.sealed)
 
