@@ -1,0 +1,1 @@
+"""Stand-ins for tests: clocks, randomness, file systems and storage that misbehave on purpose."""
