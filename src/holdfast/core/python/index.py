@@ -243,7 +243,7 @@ class PythonIndex:
                 found[FOUND * query : FOUND * query + FOUND] = head + rows[at : at + 6]
         return bytes(found)
 
-    def _search(self, locators: bytes) -> list[list[tuple[int, int]]]:  # noqa: C901 - a call a locator costs as much as the search
+    def _search(self, locators: bytes) -> list[list[tuple[int, int]]]:
         """For each active part, (number of the query, number of the row) of what is found there.
 
         Every locator is found at most once: in the first row that counts.

@@ -1,0 +1,24 @@
+"""Errors of runs: codes H58x."""
+
+from holdfast.base.errors import SourceError, StorageError
+
+
+class AnswerFailedError(StorageError):
+    """The caller of a run has given up on something that the run needs; the run is over."""
+
+    code = "H580"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the storage did not answer ({reason})")
+
+
+class SpoolError(SourceError):
+    """The spool folder, where packs grow until they are stored, cannot be written."""
+
+    code = "H581"
+
+
+class StreamError(SourceError):
+    """The stream that is being backed up cannot be read to its end."""
+
+    code = "H582"
