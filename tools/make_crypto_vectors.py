@@ -403,15 +403,15 @@ def signatures() -> list[Block]:
             "signature": r + s.to_bytes(32, "little"),
         })  # fmt: skip
     public = encode(times(s, BASE))
-    for why, point in (
+    for why, odd_r in (
         ("y of R is p + 1", (P + 1).to_bytes(32, "little")),
         ("R is 1 with the sign of x set", b"\x01" + bytes(30) + b"\x80"),
     ):
         # R stands for the neutral point, so that S = k·a satisfies the equation.
-        response = challenge(point, public, b"any") * s % L
+        response = challenge(odd_r, public, b"any") * s % L
         blocks.append({
             "why": why, "public key": public, "message": b"any", "expect": "signature",
-            "signature": point + response.to_bytes(32, "little"),
+            "signature": odd_r + response.to_bytes(32, "little"),
         })  # fmt: skip
 
     # A key with a part of small order: with and without the cofactor the answers differ.

@@ -19,6 +19,9 @@ Encodable: TypeAlias = (
 MAX_DEPTH: Final = 16
 """An item that is not inside another has depth 1."""
 
+ITEMS_LIMIT: Final = 2**22
+"""Members of all arrays and maps together: bounds what a hostile object of 64 MiB can allocate."""
+
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP = (number << 5 for number in range(6))
 _FALSE, _TRUE, _NULL = 0xF4, 0xF5, 0xF6
 _CONSTANTS: Final = {_FALSE: False, _TRUE: True, _NULL: None}
@@ -36,6 +39,12 @@ def _head(major: int, argument: int) -> bytes:
     return bytes((major | width_code,)) + argument.to_bytes(1 << (width_code - 24), "big")
 
 
+def _spend(left: list[int], members: int, error: type[EncodingError | UnencodableError]) -> None:
+    left[0] -= members
+    if left[0] < 0:
+        raise error(f"An item has more than {ITEMS_LIMIT} members.")
+
+
 def encode(item: Encodable) -> bytes:
     """Return the one encoding of *item*.
 
@@ -43,13 +52,14 @@ def encode(item: Encodable) -> bytes:
         UnencodableError: *item* holds something outside the subset.
     """
     pieces: list[Bytes | bytearray] = []
-    _put(item, pieces.append, 1)
+    _put(item, pieces.append, 1, [ITEMS_LIMIT])
     return b"".join(pieces)
 
 
 def _put(  # noqa: C901, PLR0912 - one flat branch for each type of the subset
-    item: object, put: Callable[[Bytes | bytearray], None], depth: int
+    item: object, put: Callable[[Bytes | bytearray], None], depth: int, left: list[int]
 ) -> None:
+    """Hand the pieces of *item* to *put*; *left* holds how many members there may still be."""
     if depth > MAX_DEPTH:
         raise UnencodableError(f"An item is nested deeper than {MAX_DEPTH} levels.")
     match item:
@@ -62,7 +72,7 @@ def _put(  # noqa: C901, PLR0912 - one flat branch for each type of the subset
         case int() if -(2**63) <= item < 0:
             put(_head(_NEGATIVE, -1 - item))
         case bytes() | bytearray() | memoryview():
-            put(_head(_BYTES, len(item)))
+            put(_head(_BYTES, memoryview(item).nbytes))
             put(item)
         case str():
             try:
@@ -72,16 +82,18 @@ def _put(  # noqa: C901, PLR0912 - one flat branch for each type of the subset
             put(_head(_TEXT, len(text)))
             put(text)
         case list() | tuple():
+            _spend(left, len(item), UnencodableError)
             put(_head(_ARRAY, len(item)))
             for member in item:
-                _put(member, put, depth + 1)
+                _put(member, put, depth + 1, left)
         case dict():
             if not all(type(key) is int and 0 <= key <= _LARGEST for key in item):
                 raise UnencodableError("A key of a map is not an unsigned integer.")
+            _spend(left, len(item), UnencodableError)
             put(_head(_MAP, len(item)))
             for key in sorted(item):
                 put(_head(_UNSIGNED, key))
-                _put(item[key], put, depth + 1)
+                _put(item[key], put, depth + 1, left)
         case _:
             raise UnencodableError(f"The encoding has no place for this {type(item).__name__}.")
 
@@ -94,7 +106,7 @@ def decode(data: Bytes) -> Any:  # noqa: ANN401 - callers check the types of wha
     Raises:
         EncodingError: *data* is not what :func:`encode` writes for any item.
     """
-    item, end = _take(data, 0, 1)
+    item, end = _take(data, 0, 1, [ITEMS_LIMIT])
     if end != len(data):
         raise EncodingError(f"There are {len(data) - end} bytes after the item.")
     return item
@@ -116,9 +128,9 @@ def _argument(data: Bytes, at: int) -> tuple[int, int]:
 
 
 def _take(  # noqa: C901, PLR0911 - one flat branch for each type of the subset
-    data: Bytes, at: int, depth: int
+    data: Bytes, at: int, depth: int, left: list[int]
 ) -> tuple[Any, int]:
-    """Read one item at *at*; return it and the offset behind it."""
+    """Read one item at *at*; return it and the offset behind it. *left* is as for :func:`_put`."""
     if at >= len(data) or depth > MAX_DEPTH:
         raise EncodingError(f"At byte {at} the data ends or is nested too deep.")
     first = data[at]
@@ -139,13 +151,15 @@ def _take(  # noqa: C901, PLR0911 - one flat branch for each type of the subset
     if argument * (2 if major == _MAP else 1) > len(data) - at:
         raise EncodingError(f"A length before byte {at} is larger than what is left.")
     if major == _ARRAY:
+        _spend(left, argument, EncodingError)
         members = []
         for _ in range(argument):
-            member, at = _take(data, at, depth + 1)
+            member, at = _take(data, at, depth + 1, left)
             members.append(member)
         return members, at
     if major == _MAP:
-        return _take_map(data, at, argument, depth)
+        _spend(left, argument, EncodingError)
+        return _take_map(data, at, argument, depth, left)
     content = bytes(data[at : at + argument])
     if major == _BYTES:
         return content, at + argument
@@ -155,7 +169,9 @@ def _take(  # noqa: C901, PLR0911 - one flat branch for each type of the subset
         raise EncodingError(f"The text at byte {at} is not UTF-8.") from error
 
 
-def _take_map(data: Bytes, at: int, count: int, depth: int) -> tuple[dict[int, Any], int]:
+def _take_map(
+    data: Bytes, at: int, count: int, depth: int, left: list[int]
+) -> tuple[dict[int, Any], int]:
     members: dict[int, Any] = {}
     last = -1
     for _ in range(count):
@@ -164,6 +180,6 @@ def _take_map(data: Bytes, at: int, count: int, depth: int) -> tuple[dict[int, A
         key, at = _argument(data, at)
         if key <= last:
             raise EncodingError(f"The keys of a map before byte {at} do not ascend.")
-        members[key], at = _take(data, at, depth + 1)
+        members[key], at = _take(data, at, depth + 1, left)
         last = key
     return members, at

@@ -148,7 +148,7 @@ def build(
         raise UnencodableError("Key 0 of a body belongs to the attachment.")
     if bool(attachment) != _known(kind).has_attachment:
         raise UnencodableError(
-            f"A {_known(kind).word} is attached nothing, or its part is missing."
+            f"A {_known(kind).word} lacks its attachment, or has one it must not have."
         )
     if attachment:
         body = {ATTACHMENT_HASH_KEY: hashlib.sha256(attachment).digest(), **body}

@@ -1,8 +1,9 @@
 """The body of an index object (section 7); its parts are in ``index_parts``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, Final, NamedTuple
 
 from holdfast.base.ids import GroupId, IndexId, PackId, SessionId, WriterId
 from holdfast.format.index_parts import PACKS_LIMIT
@@ -22,6 +23,8 @@ from holdfast.format.tables import (
     unsigned,
 )
 
+_DROPS: Final = Joined(32 + 16, ascending=True)
+
 
 class PositionsKey(IntEnum):
     """What the positions part is sealed under."""
@@ -37,6 +40,27 @@ class Owner(Row, what="owner"):
     session_id: Annotated[SessionId, At(0, fixed(16))]
     writer_id: Annotated[WriterId, At(1, fixed(16))]
     count: Annotated[int, At(2, Integer(1, PACKS_LIMIT))]
+
+
+class Drop(NamedTuple):
+    """A pack that is absent whatever another index object says, and the session that wrote it."""
+
+    pack_id: PackId
+    session_id: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class _Drops:
+    """Pairs of pack id and session id, joined, ascending."""
+
+    def read(self, value: object, place: str) -> tuple[Drop, ...]:
+        """See :class:`~holdfast.format.tables.Rule`."""
+        pairs = _DROPS.read(value, place)
+        return tuple(Drop(PackId(pair[:32]), SessionId(pair[32:])) for pair in pairs)
+
+    def write(self, value: Sequence[Drop]) -> bytes:
+        """See :class:`~holdfast.format.tables.Rule`."""
+        return _DROPS.write([drop.pack_id + drop.session_id for drop in value])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +80,9 @@ class IndexBody(Body, what="index object"):
     row_count: Annotated[int, At(7, unsigned(U32))]
     presence_length: Annotated[int, At(8, unsigned(U32))]
     replaces: Annotated[tuple[IndexId, ...], At(9, Joined(32, ascending=True))] = ()
-    drops: Annotated[tuple[PackId, ...], At(10, Joined(32, ascending=True))] = ()
+    drops: Annotated[tuple[Drop, ...], At(10, _Drops())] = ()
     positions_key: Annotated[PositionsKey, At(11, Choice(PositionsKey))]
+    nonce: Annotated[bytes, At(12, fixed(16))]
 
     def fault(self) -> str:
         """See :class:`~holdfast.format.tables.Body`."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, Any, Final
 
-from holdfast.base.ids import ObjectHash, PackId, PointId, SeriesId, WriterId
+from holdfast.base.ids import ObjectHash, PackId, PointId, SeriesId, SessionId, WriterId
 from holdfast.format.errors import FieldError
 from holdfast.format.point import COUNTER
 from holdfast.format.tables import (
@@ -53,13 +53,17 @@ class Forget(Body, what="forget"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tombstone(Body, what="tombstone"):
-    """What a gc is about to delete. *writer_id* is None when the authority signed."""
+    """What a gc is about to delete; the run id is new for every tombstone.
+
+    *writer_id* is None when the authority signed; time in seconds.
+    """
 
     run_id: Annotated[bytes, At(1, fixed(16))]
     packs: Annotated[tuple[PackId, ...], At(2, Joined(32, ascending=True))]
     refs: Annotated[tuple[ObjectHash, ...], At(3, Joined(32, ascending=True))]
     time: Annotated[int, At(4, TIME)]
     writer_id: Annotated[WriterId | None, At(5, FixedOrEmpty(16))]
+    sessions: Annotated[tuple[SessionId, ...], At(6, Joined(16, ascending=True))]
 
 
 def quarantined_packs(body: Mapping[int, Any]) -> tuple[PackId, ...]:

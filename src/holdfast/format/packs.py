@@ -92,8 +92,11 @@ class PackHeader:
             UnencodableError: a field has a length or value that section 6 does not allow.
         """
         lengths = (len(self.session_id), len(self.commitment), len(self.salt))
-        if lengths != (_ID_BYTES, _HASH_BYTES, _HASH_BYTES) or self._fault():
-            raise UnencodableError(f"A pack header's fields do not fit: {self._fault()}.")
+        if lengths != (_ID_BYTES, _HASH_BYTES, _HASH_BYTES):
+            raise UnencodableError("A pack header's id, commitment or salt has a wrong length.")
+        fault = self._fault()
+        if fault:
+            raise UnencodableError(f"A pack's header is wrong: {fault}.")
         fields = _HEADER.pack(
             MAGIC,
             KIND_PACK,

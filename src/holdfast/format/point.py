@@ -71,7 +71,7 @@ class SessionRuns(Row, what="runs of a session"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refs(Body, what="refs object"):
-    """All packs that a restore point needs."""
+    """All packs that a restore point needs. The nonce is random: no two ever have the same name."""
 
     session_id: Annotated[SessionId, At(1, fixed(16))]
     writer_id: Annotated[WriterId, At(2, fixed(16))]
@@ -79,6 +79,7 @@ class Refs(Body, what="refs object"):
         tuple[SessionRuns, ...],
         At(3, ListOf(RowOf(SessionRuns), ascending=attrgetter("session_id"))),
     ]
+    nonce: Annotated[bytes, At(4, fixed(16))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,4 @@
 """The encoding for all items and all bytes."""
-# ruff: noqa: D103 - the name of a test is its sentence
 
 from hypothesis import given
 from hypothesis import strategies as st

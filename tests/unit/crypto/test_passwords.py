@@ -10,7 +10,6 @@ from holdfast.base.sizes import GIB, MIB
 from holdfast.crypto import passwords
 from holdfast.crypto.errors import KdfParametersError, KeyFileError
 from holdfast.crypto.passwords import (
-    FLOOR_PARAMETERS,
     TEST_PARAMETERS,
     KdfParameters,
     calibrate,

@@ -1,5 +1,4 @@
 """Frames and signatures (vault-format.md, section 3)."""
-# ruff: noqa: D103 - the name of a test is its sentence
 
 import hashlib
 import struct

@@ -1,5 +1,4 @@
 """Parts of an index object (vault-format.md, section 7)."""
-# ruff: noqa: D103 - the name of a test is its sentence
 
 import pytest
 

@@ -1,5 +1,4 @@
 """Names of objects (vault-format.md, section 2)."""
-# ruff: noqa: D103 - the name of a test is its sentence
 
 import pytest
 

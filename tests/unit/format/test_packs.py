@@ -1,5 +1,4 @@
 """Packs (vault-format.md, section 6)."""
-# ruff: noqa: D103 - the name of a test is its sentence
 
 from dataclasses import replace
 

@@ -1,5 +1,4 @@
 """Objects of section 5 and the index body of section 7 of vault-format.md."""
-# ruff: noqa: D103 - the name of a test is its sentence
 
 from dataclasses import replace
 from typing import Any
@@ -26,7 +25,7 @@ from holdfast.format.errors import (
     UnencodableError,
     UnsupportedFormatError,
 )
-from holdfast.format.index_body import IndexBody, Owner, PositionsKey
+from holdfast.format.index_body import Drop, IndexBody, Owner, PositionsKey
 from holdfast.format.maintenance import (
     Forget,
     ForgetReason,
@@ -152,6 +151,7 @@ REFS = Refs(
         SessionRuns(session_id=SESSION, runs=(0, 2)),
         SessionRuns(session_id=NEXT, runs=(1, 1, 4, 9)),
     ),
+    nonce=b"o" * 16,
 )
 POINT = Point(
     writer_id=WRITER,
@@ -195,7 +195,12 @@ FORGET = Forget(
     writer_id=WRITER,
 )
 TOMBSTONE = Tombstone(
-    run_id=b"r" * 16, packs=(PACK, NEXT_PACK), refs=(HASH,), time=17, writer_id=None
+    run_id=b"r" * 16,
+    packs=(PACK, NEXT_PACK),
+    refs=(HASH,),
+    time=17,
+    writer_id=None,
+    sessions=(SESSION, NEXT),
 )
 INDEX = IndexBody(
     group_id=GROUP,
@@ -210,8 +215,9 @@ INDEX = IndexBody(
     row_count=3,
     presence_length=16464,
     replaces=(IndexId(HASH), IndexId(OTHER)),
-    drops=(PackId(HASH),),
+    drops=(Drop(PackId(HASH), SESSION), Drop(PackId(HASH), NEXT)),
     positions_key=PositionsKey.READER,
+    nonce=b"o" * 16,
 )
 BODIES: tuple[Body, ...] = (
     MARKER,
@@ -369,6 +375,9 @@ def test_a_newer_format_or_feature_is_named_as_such() -> None:
         replace(FORGET, points=()),
         replace(TOMBSTONE, packs=(NEXT_PACK, PACK)),
         replace(INDEX, owners=INDEX.owners[:1]),
+        replace(INDEX, drops=tuple(reversed(INDEX.drops))),
+        replace(TOMBSTONE, sessions=(NEXT, SESSION)),
+        replace(REFS, nonce=b""),
         replace(INDEX, positions_key=PositionsKey.SESSION),
         replace(INDEX, session_id=SESSION),
         replace(INDEX, session_id=SESSION, writer_id=None),

@@ -1,5 +1,4 @@
 """Run lengths (vault-format.md, section 5.9)."""
-# ruff: noqa: D103 - the name of a test is its sentence
 
 import pytest
 
