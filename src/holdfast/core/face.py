@@ -41,6 +41,8 @@ class Store:
     kind: PackKind
     body: Bytes | Path
     """The bytes, or a file in the spool folder where the backend can rename it."""
+    written: "WrittenPack"
+    """What the index has to know of it, so that the caller can make checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +203,19 @@ class IndexKeys:
 class ScanRules:
     """What of a source is taken."""
 
-    exclude: Sequence[bytes]
+    exclude: Sequence[bytes] = ()
     """Patterns in the dialect of gitignore."""
-    exclude_caches: bool
-    one_file_system: bool
-    xattrs: bool
+    exclude_caches: bool = False
+    """Of folders with a valid ``CACHEDIR.TAG`` only the tag is taken."""
+    exclude_if_present: Sequence[bytes] = ()
+    """Nothing is taken from below folders that hold one of these names."""
+    exclude_larger_bytes: int | None = None
+    one_file_system: bool = False
+    xattrs: bool = True
+    selection: Sequence[bytes] = ()
+    """Paths relative to the root; nothing else is taken. Empty for all."""
+    reread: bool = False
+    """Read every file, whatever the local state says of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +251,27 @@ class WrittenPack:
     pack_id: PackId
     kind: PackKind
     stored_bytes: int
+    first_offset: int
+    """Where its first segment begins."""
+    segments: Sequence[tuple[int, int, int]]
+    """(stored length, raw length, compression) of each."""
     index_table: bytes
-    """Its rows as index objects hold them, sorted."""
+    """Its rows, sorted, each of 36 bytes: presence row and position as index objects hold them,
+    the pack being number 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a run met and made."""
+
+    files: int
+    folders: int
+    others: int
+    source_bytes: int
+    new_chunks: int
+    new_raw_bytes: int
+    new_stored_bytes: int
+    findings: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,10 +281,12 @@ class Written:
     root: NodeId
     packs: Sequence[WrittenPack]
     """Made by this run, in order."""
-    needed: Sequence[tuple[bytes, bytes]]
-    """(session id, bit map of its packs): the refs of the point, always computed."""
+    needed: Sequence[PackId]
+    """Packs of earlier sessions that the tree relies on: computed from every id, never inherited.
+    Together with `packs` they are the refs of the point."""
     state: Path | None
     """New local state, to be swapped in after the point is visible."""
+    statistics: Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,8 +449,14 @@ class Marks(Protocol):
 class Writer(Protocol):
     """Reads sources and makes packs."""
 
-    def files(self, root_fd: int, rules: ScanRules, state: Path | None) -> Run[Written]:
-        """Store the tree below *root_fd*; *state* is that of the point before."""
+    def files(
+        self, root_fd: int, rules: ScanRules, state: Path | None, *, started_ns: int
+    ) -> Run[Written]:
+        """Store the tree below *root_fd*; *state* is that of the point before.
+
+        *started_ns* is the wall time at which the scan begins: what changed shortly before it is
+        read again next time (vault-format.md 8.5).
+        """
         ...
 
     def image(
@@ -432,7 +469,7 @@ class Writer(Protocol):
         """Store a disk in fixed blocks; only *changed* (offset, length) are read."""
         ...
 
-    def stream(self, pipe_fd: int, name: bytes) -> Run[Written]:
+    def stream(self, pipe_fd: int, name: bytes, *, started_ns: int) -> Run[Written]:
         """Store what comes out of a pipe as one file."""
         ...
 

@@ -80,6 +80,8 @@ class PythonIndex:
         self._active: list[Part] = []
         self._states: list[bytearray] = []
         self._dead: set[bytes] = set()
+        self.generation = 0
+        """Goes up whenever earlier answers of `look_up` lose their meaning."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in folder.glob("*.packs"):
             with suppress(ValueError):
@@ -210,6 +212,7 @@ class PythonIndex:
         self._refresh()
 
     def _refresh(self) -> None:
+        self.generation += 1
         replaced = {name for part in self._parts.values() for name in part.replaces}
         active = [part for name, part in self._parts.items() if name not in replaced]
         # Large ones first: most of what is present is found in the first that is asked.

@@ -313,8 +313,8 @@ class Part:
     def segments_bytes(self) -> int:
         """Where in the positions part the rows begin."""
         _ = self.positions
-        segments: int = self._firsts[-1]
-        return _PAIR.size * (self.pack_count + segments)
+        pairs: int = self.pack_count + self._firsts[-1]
+        return _PAIR.size * pairs
 
     def segment(self, pack: int, segment: int) -> tuple[int, int, int, int]:
         """Return (offset in the pack, stored length, raw length, compression)."""

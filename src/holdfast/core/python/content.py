@@ -1,0 +1,86 @@
+"""Read the bytes of one file of a source, whatever happens to it meanwhile."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.base.sizes import MIB
+from holdfast.core.python import linux
+
+_READ_BYTES: Final = 4 * MIB
+_BLOCK: Final = 512
+_MAXIMUM_HOLES: Final = 1 << 20
+"""A file with more holes than this is stored as if it had none."""
+
+
+@dataclass(slots=True)
+class OpenFile:
+    """A file that is being read: where it is open and what it looked like then."""
+
+    fd: int
+    status: os.stat_result
+
+    @classmethod
+    def open(cls, folder_fd: int, name: bytes) -> "OpenFile":
+        """Open *name* without following a symlink and without touching its access time.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        try:
+            fd = os.open(name, linux.FILE_FLAGS | linux.NO_ATIME, dir_fd=folder_fd)
+        except PermissionError:
+            # Only the owner and root may leave the access time alone.
+            fd = os.open(name, linux.FILE_FLAGS, dir_fd=folder_fd)
+        return cls(fd, os.fstat(fd))
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self.fd)
+
+    def has_changed(self, read_bytes: int, holes_bytes: int) -> bool:
+        """Say whether the file changed while it was read, or another number of bytes came."""
+        now = os.fstat(self.fd)
+        was = self.status
+        return (
+            read_bytes + holes_bytes != was.st_size
+            or now.st_size != was.st_size
+            or now.st_mtime_ns != was.st_mtime_ns
+        )
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether it takes less room than it has bytes: there may be holes."""
+        return self.status.st_blocks * _BLOCK < self.status.st_size
+
+    def holes(self) -> list[tuple[int, int]]:
+        """Return (offset, length) of its holes."""
+        if not self.is_sparse:
+            return []
+        holes = linux.holes_of(self.fd, self.status.st_size)
+        return holes if len(holes) <= _MAXIMUM_HOLES else []
+
+    def read(self, holes: list[tuple[int, int]]) -> Iterator[bytes]:
+        """Yield the data without the holes; less if the file has shrunk, never more."""
+        position = 0
+        for offset, length in [*holes, (self.status.st_size, 0)]:
+            yield from self._read_range(position, offset)
+            position = offset + length
+
+    def read_small(self) -> bytes:
+        """Return all data of a small file without holes; less if it has shrunk, never more."""
+        size = self.status.st_size
+        data = os.read(self.fd, size)
+        if len(data) < size:
+            while more := os.read(self.fd, size - len(data)):
+                data += more
+        return data
+
+    def _read_range(self, start: int, end: int) -> Iterator[bytes]:
+        while start < end:
+            data = os.pread(self.fd, min(_READ_BYTES, end - start), start)
+            if not data:
+                return
+            yield data
+            start += len(data)
