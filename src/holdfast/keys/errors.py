@@ -79,3 +79,9 @@ class UnknownEpochError(KeysError):
     """The key at hand does not reach this epoch: it is a later one, or belongs to no statement."""
 
     code = "H413"
+
+
+class SessionKeyError(IntegrityError):
+    """A sealed session key does not fit the commitment or the suite beside it."""
+
+    code = "H414"

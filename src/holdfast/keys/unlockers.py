@@ -10,12 +10,13 @@ from holdfast.crypto.passwords import (
     normalise_password,
     password_from_file_bytes,
 )
+from holdfast.format.statement import SlotKind
 
-SLOT_OPEN: Final = 0
-SLOT_PASSWORD: Final = 1
-SLOT_KEY_FILE: Final = 2
-
-SLOT_WORDS: Final = {SLOT_OPEN: "open", SLOT_PASSWORD: "password", SLOT_KEY_FILE: "key file"}
+SLOT_WORDS: Final = {
+    SlotKind.OPEN: "open",
+    SlotKind.PASSWORD: "password",
+    SlotKind.KEY_FILE: "key file",
+}
 """What people call each kind of slot."""
 
 
@@ -23,7 +24,7 @@ class Unlocker(Protocol):
     """Something that opens slots of one kind. Its secret shows in no representation."""
 
     @property
-    def kind(self) -> int:
+    def kind(self) -> SlotKind:
         """The kind of slot that it opens."""
         ...
 
@@ -35,7 +36,7 @@ class Unlocker(Protocol):
 class PasswordUnlocker:
     """A password, normalised."""
 
-    kind = SLOT_PASSWORD
+    kind = SlotKind.PASSWORD
 
     def __init__(self, text: str) -> None:
         """Take what was typed.
@@ -62,7 +63,7 @@ class PasswordUnlocker:
 class KeyFileUnlocker:
     """The content of a key file."""
 
-    kind = SLOT_KEY_FILE
+    kind = SlotKind.KEY_FILE
 
     def __init__(self, data: bytes) -> None:
         """Take the content.
@@ -85,7 +86,7 @@ class KeyFileUnlocker:
 class OpenUnlocker:
     """Nothing at all: for vaults of the suite ``none``."""
 
-    kind = SLOT_OPEN
+    kind = SlotKind.OPEN
 
     def secret_input(self) -> bytes:
         """Return no bytes."""
