@@ -36,7 +36,7 @@ def test_every_outcome_is_on_record(spread: tuple[str, ...], tmp_path: Path) -> 
     (tmp_path / "test_whole.py").write_text("import pytest\npytest.importorskip('nonesuch')\n")
 
     subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--record", "record.json", *spread],
+        [sys.executable, "-m", "pytest", "-q", "--record=record.json", *spread],
         check=False,
         capture_output=True,
         cwd=tmp_path,

@@ -306,7 +306,7 @@ class MergedIndex:
     replaces: bytes
     """Index object hashes, joined, ascending."""
     drops: bytes
-    """Pack ids, joined, ascending."""
+    """Pairs of pack id and session id, joined, ascending."""
 
 
 EntryKind = Literal["file", "folder", "link", "fifo", "socket", "char", "block"]

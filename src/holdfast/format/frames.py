@@ -47,7 +47,7 @@ FRAME_BYTES: Final = 32
 ALGORITHM_ED25519: Final = 1
 SIGNATURE_BYTES: Final = 1 + 32 + 64
 """Algorithm, public key and signature."""
-POINT_BODY_LIMIT: Final = 64 * KIB
+POINT_BODY_LIMIT: Final = 4 * MIB
 ATTACHMENT_HASH_KEY: Final = 0
 
 _FRAME: Final = struct.Struct(">8sBBHIIQI")
@@ -243,7 +243,7 @@ def _signed_head(
     if signers not in known.signers:
         raise UnencodableError(f"A {known.word} cannot have {signers} signatures.")
     if kind == KIND_POINT and len(body) > POINT_BODY_LIMIT:
-        raise UnencodableError(f"The body of a restore point has {len(body)} bytes, over 64 KiB.")
+        raise UnencodableError(f"The body of a restore point has {len(body)} bytes, over 4 MiB.")
     if len(body) + attachment_bytes > known.limit_bytes:
         raise UnencodableError(f"A {known.word} would be larger than its limit.")
     frame = _FRAME.pack(
@@ -314,7 +314,7 @@ def _parse_frame(kind: int, known: _Kind, data: memoryview) -> tuple[int, int, i
     if len(data) != FRAME_BYTES + body + signatures + attachment:
         raise FrameError(f"The {known.word} has not the length that its frame states.")
     if kind == KIND_POINT and body > POINT_BODY_LIMIT:
-        raise FrameError("The body of the restore point is larger than 64 KiB.")
+        raise FrameError("The body of the restore point is larger than 4 MiB.")
     return body, signatures, attachment
 
 

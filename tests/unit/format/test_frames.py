@@ -98,7 +98,7 @@ def test_a_key_statement_has_one_or_two_signers() -> None:
         lambda: frames.build(frames.KIND_MARKER, {}),
         lambda: frames.build_hash_ended(frames.KIND_VAULT, {}),
         lambda: frames.build(
-            frames.KIND_POINT, {1: bytes(2**16)}, attachment=b"a", sign=one, vault_id=VAULT
+            frames.KIND_POINT, {1: bytes(2**22)}, attachment=b"a", sign=one, vault_id=VAULT
         ),
         lambda: frames.build(
             frames.KIND_SLOT, {}, sign=lambda _: [(KEY, b"short")], vault_id=VAULT
@@ -131,7 +131,7 @@ GOOD = raw(frames.KIND_SLOT, EMPTY, BLOCK)
         (frames.KIND_GRANT, GOOD, UnsupportedFormatError),
         (frames.KIND_SLOT, raw(frames.KIND_SLOT, encode([]), BLOCK), FrameError),
         (frames.KIND_SLOT, raw(frames.KIND_SLOT, EMPTY + EMPTY, BLOCK), EncodingError),
-        (frames.KIND_SLOT, raw(frames.KIND_SLOT, bytes(2**16), BLOCK), FrameError),
+        (frames.KIND_SLOT, raw(frames.KIND_SLOT, bytes(2**22), BLOCK), FrameError),
         (frames.KIND_SLOT, raw(frames.KIND_SLOT, EMPTY), SignatureBlockError),
         (frames.KIND_SLOT, raw(frames.KIND_SLOT, EMPTY, BLOCK[:-1]), SignatureBlockError),
         (frames.KIND_SLOT, raw(frames.KIND_SLOT, EMPTY, b"\2" + BLOCK[1:]), SignatureBlockError),
@@ -144,7 +144,7 @@ GOOD = raw(frames.KIND_SLOT, EMPTY, BLOCK)
         (frames.KIND_INDEX, raw(frames.KIND_INDEX, EMPTY, BLOCK), AttachmentError),
         (
             frames.KIND_POINT,
-            raw(frames.KIND_POINT, encode({1: bytes(2**16)}), BLOCK, b"a"),
+            raw(frames.KIND_POINT, encode({1: bytes(2**22)}), BLOCK, b"a"),
             FrameError,
         ),
     ],

@@ -49,9 +49,14 @@ class OpenFile:
             or now.st_mtime_ns != was.st_mtime_ns
         )
 
+    @property
+    def is_sparse(self) -> bool:
+        """Whether it takes less room than it has bytes: there may be holes."""
+        return self.status.st_blocks * _BLOCK < self.status.st_size
+
     def holes(self) -> list[tuple[int, int]]:
         """Return (offset, length) of its holes."""
-        if self.status.st_blocks * _BLOCK >= self.status.st_size:
+        if not self.is_sparse:
             return []
         holes = linux.holes_of(self.fd, self.status.st_size)
         return holes if len(holes) <= _MAXIMUM_HOLES else []

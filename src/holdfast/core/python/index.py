@@ -79,6 +79,8 @@ class PythonIndex:
         self._active: list[Part] = []
         self._states: list[bytearray] = []
         self._dead: set[bytes] = set()
+        self.generation = 0
+        """Goes up whenever earlier answers of `look_up` lose their meaning."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in folder.glob("*.packs"):
             with suppress(ValueError):
@@ -146,7 +148,7 @@ class PythonIndex:
                 [(owner.session_id, owner.writer_id, owner.count) for owner in body.owners],
                 body.row_count,
                 b"".join(body.replaces),
-                b"".join(body.drops),
+                b"".join(pack + session for pack, session in body.drops),
             )
             write_part(self._folder, name, description, presence, table)
             self._parts[name] = Part(self._folder, name)
@@ -200,6 +202,7 @@ class PythonIndex:
         self._refresh()
 
     def _refresh(self) -> None:
+        self.generation += 1
         replaced = {name for part in self._parts.values() for name in part.replaces}
         active = [part for name, part in self._parts.items() if name not in replaced]
         # Large ones first: most of what is present is found in the first that is asked.
@@ -207,7 +210,7 @@ class PythonIndex:
         if len(active) >= _OBJECTS_LIMIT:
             raise IndexContentError("there are more than 65,534 index objects; merge them first")
         self._active = active
-        self._dead = self._condemned.union(*(part.drops for part in active))
+        self._dead = self._condemned.union(*(part.dropped_packs for part in active))
         self._states = [bytearray(part.pack_count) for part in active]
 
     def _counts(self, number: int, pack: int) -> bool:
@@ -243,7 +246,7 @@ class PythonIndex:
                 found[FOUND * query : FOUND * query + FOUND] = head + rows[at : at + 6]
         return bytes(found)
 
-    def _search(self, locators: bytes) -> list[list[tuple[int, int]]]:  # noqa: C901 - a call a locator costs as much as the search
+    def _search(self, locators: bytes) -> list[list[tuple[int, int]]]:
         """For each active part, (number of the query, number of the row) of what is found there.
 
         Every locator is found at most once: in the first row that counts.
@@ -364,7 +367,7 @@ class PythonIndex:
                     f"the positions of index object {name.hex()} have not been opened"
                 )
             parts.append(part)
-        dead = {drop for part in self._active for drop in part.drops}
+        dead = {pack for part in self._active for pack in part.dropped_packs}
         return merge_parts(parts, names, dead)
 
     def marks(self) -> "IndexMarks":

@@ -29,6 +29,8 @@ LOCATOR: Final = 20
 ROW: Final = 28
 POSITION: Final = 8
 HASH: Final = 32
+DROP_BYTES: Final = 48
+"""A pack id and the id of its session."""
 PACKS_LIMIT: Final = 65_536
 _SEGMENT_RAW_LIMIT: Final = 8 << 20
 _PACK_LIMIT: Final = 256 << 20
@@ -58,6 +60,7 @@ class Description:
     row_count: int
     replaces: bytes
     drops: bytes
+    """Pairs of pack id and session id, joined."""
 
 
 def _prefix_bits(row_count: int) -> int:
@@ -142,7 +145,7 @@ def write_part(
                 len(description.packs) // HASH,
                 len(description.owners),
                 len(description.replaces) // HASH,
-                len(description.drops) // HASH,
+                len(description.drops) // DROP_BYTES,
                 len(table),
                 description.session_id,
             ),
@@ -170,6 +173,11 @@ def replace_file(path: Path, content: Bytes) -> None:
 
 class Part:
     """One opened object, mapped. Opening reads its header only."""
+
+    epoch: int
+    row_count: int
+    pack_count: int
+    session_id: bytes
 
     def __init__(self, folder: Path, name: IndexId) -> None:
         """Map the files.
@@ -200,7 +208,7 @@ class Part:
                     HASH * self.pack_count,
                     _OWNER.size * owners,
                     HASH * replaces,
-                    HASH * drops,
+                    DROP_BYTES * drops,
                     4 * prefixes,
                 ),
                 initial=_HEADER.size,
@@ -217,7 +225,12 @@ class Part:
             raise self._damaged()
         self._ends: Final = ends
         self.replaces: Final = self._hashes(2)
-        self.drops: Final = self._hashes(3)
+        pairs = self._packs[ends[3] : ends[4]]
+        self.drops: Final = [
+            pairs[start : start + DROP_BYTES] for start in range(0, len(pairs), DROP_BYTES)
+        ]
+        """Pairs of a pack that is gone and its session."""
+        self.dropped_packs: Final = [drop[:HASH] for drop in self.drops]
         self.owners: Final[list[tuple[bytes, bytes, int]]] = list(
             _OWNER.iter_unpack(self._packs[ends[1] : ends[2]])
         )
@@ -304,8 +317,8 @@ class Part:
     def segments_bytes(self) -> int:
         """Where in the positions part the rows begin."""
         _ = self.positions
-        segments: int = self._firsts[-1]
-        return _PAIR.size * (self.pack_count + segments)
+        pairs: int = self.pack_count + self._firsts[-1]
+        return _PAIR.size * pairs
 
     def segment(self, pack: int, segment: int) -> tuple[int, int, int, int]:
         """Return (offset in the pack, stored length, raw length, compression)."""

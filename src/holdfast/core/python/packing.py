@@ -133,9 +133,13 @@ class _OpenPack:
         self._chunks: list[tuple[bytes, int]] = []
         self._rows: list[bytes] = []
         try:
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._fd = os.open(
+                self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+            )
         except OSError as error:
-            raise SpoolError(f"the spool folder '{spool}' cannot be written: {error.strerror}") from error
+            raise SpoolError(
+                f"the spool folder '{spool}' cannot be written: {error.strerror}"
+            ) from error
         self._write(header)
 
     def needs(self, segment: CompressedSegment | None = None) -> int:
@@ -147,9 +151,7 @@ class _OpenPack:
             size += self._suite.stored_length(len(segment.body))
         directory = 4 + 16 * segments + 36 * chunks
         return (
-            size
-            + self._suite.stored_length(directory)
-            + self._suite.stored_length(_TRAILER_BYTES)
+            size + self._suite.stored_length(directory) + self._suite.stored_length(_TRAILER_BYTES)
         )
 
     def takes(self, segment: CompressedSegment) -> bool:
@@ -257,7 +259,9 @@ class _OpenPack:
                 view = view[os.write(self._fd, view) :]
         except OSError as error:
             message = f"the spool file '{self._path}' cannot be written: {error.strerror}"
-            raise SpoolError(message, hint="Free some space, or choose another spool folder.") from error
+            raise SpoolError(
+                message, hint="Free some space, or choose another spool folder."
+            ) from error
 
 
 @dataclass(slots=True)

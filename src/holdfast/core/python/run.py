@@ -10,8 +10,8 @@ from collections.abc import Generator, Sequence
 from typing import Generic, TypeVar
 
 from holdfast.base.ids import PackId
-from holdfast.core.run_errors import AnswerFailedError
 from holdfast.core.face import Bytes, Event, Fetch
+from holdfast.core.run_errors import AnswerFailedError
 
 R = TypeVar("R")
 Work = Generator[bool, None, R]

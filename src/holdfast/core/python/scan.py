@@ -107,7 +107,7 @@ class Scanner:
         if fd is None:  # pragma: no cover - a level is listed right after it was opened
             return
         try:
-            names = sorted(map(os.fsencode, os.listdir(fd)))
+            names = sorted(map(os.fsencode, os.listdir(fd)))  # noqa: PTH208 - a folder that is open, not a path
         except OSError as error:
             self._report(level.prefix, error)
             return

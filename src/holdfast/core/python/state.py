@@ -29,7 +29,7 @@ class StateWriter:
 
     def __init__(self, path: Path, *, started_ns: int, vault_id: bytes) -> None:
         self.path = path
-        self._file = path.open("wb", opener=_private)
+        self._file = open(path, "wb", opener=_private)  # noqa: SIM115 - Path.open takes no opener; closed by finish or abandon
         self._file.write(_HEADER.pack(_MAGIC, started_ns, vault_id))
         self._count = 0
 
