@@ -31,6 +31,7 @@ from holdfast.vault.errors import (
 from holdfast.vault.files import check_owner_only_writes, file_lock, make_folder, replace_file
 
 _SCHEMA: Final = 1
+_INDEX_COPIES: Final = 64
 _KEY_MAGIC: Final = "holdfast writer key 0"
 _KEY_FIELDS: Final = ("vault", "writer", "seed", "certificate", "repository")
 
@@ -68,9 +69,19 @@ class LocalFolders:
         """The folder for copies of small objects."""
         return self.cache / vault_id.hex() / "objects"
 
-    def index(self, vault_id: VaultId, group_id: GroupId) -> Path:
-        """The folder of the opened index of a group."""
-        return self.cache / vault_id.hex() / group_id.hex()
+    @contextmanager
+    def index(self, vault_id: VaultId, group_id: GroupId) -> Iterator[Path]:
+        """Give a folder for the opened index of a group that no other process uses meanwhile.
+
+        Commands that run at the same time have a copy each; alone, they all use the same.
+        """
+        above = self.cache / vault_id.hex() / group_id.hex()
+        for number in range(_INDEX_COPIES):
+            with file_lock(above / f"{number}.lock", wait=False) as is_got:
+                if is_got:
+                    yield above / str(number)
+                    return
+        raise SeriesBusyError("Too many commands read this vault on this machine at once.")
 
     def spool(self, vault_id: VaultId, session_id: SessionId) -> Path:
         """The folder in which a session's packs grow, where the storage has none."""

@@ -88,6 +88,10 @@ class Verifier:
 
     def certificates_of(self, writer_id: WriterId) -> list[ValidCertificate]:
         """Return all certificates of a writer; those that are damaged or not signed are none."""
+        return [item for item in self.certificates() if item.body.writer_id == writer_id]
+
+    def certificates(self) -> list[ValidCertificate]:
+        """Return the certificates of all writers, as :meth:`certificates_of`."""
         if self._all_certificates is None:
             found = []
             for listed in self._objects.list(frames.KIND_WRITER):
@@ -97,7 +101,7 @@ class Verifier:
                     if error.retryable:
                         raise
             self._all_certificates = found
-        return [item for item in self._all_certificates if item.body.writer_id == writer_id]
+        return self._all_certificates
 
     def session(self, session_id: SessionId, writer_id: WriterId) -> Loaded[Session]:
         """Return a session object of this writer, its signature checked.
@@ -221,6 +225,15 @@ class Verifier:
             if item.body.writer_class & WriterClass.MAINTAINER
         ]
         self._check_signature(loaded, *keys)
+
+    def check_quarantine(self, loaded: Loaded[Any]) -> None:
+        """Check a quarantine: a maintainer, a scrubber or an authority of the vault signed it."""
+        keys = [
+            item.body.signing_public_key
+            for item in self.certificates()
+            if item.body.writer_class & (WriterClass.MAINTAINER | WriterClass.SCRUBBER)
+        ]
+        self._check_signature(loaded, *self._chain.authority_keys.values(), *keys)
 
     def check_lease(self, loaded: Loaded[Lease]) -> None:
         """Check a lease: an authority's, or that of any certificate of the writer it names."""
