@@ -115,7 +115,7 @@ def has_attribute(fd: int, name: bytes) -> bool:
 
 def names_of(fd: int) -> list[bytes]:
     """Return what is in an open folder."""
-    return list(map(os.fsencode, os.listdir(fd)))  # noqa: PTH208 - a descriptor, not a path
+    return list(map(os.fsencode, os.listdir(fd)))
 
 
 def names_in(folder_fd: int, name: bytes) -> list[bytes]:

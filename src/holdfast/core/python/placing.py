@@ -157,7 +157,7 @@ class Placer:
                 status = None
             elif self._rules.overwrite == "never" or self._is_first(key, status):
                 return
-            elif self._is_in_place(folder_fd, entry, status, target):
+            elif key not in self._links and self._is_in_place(folder_fd, entry, status, target):
                 self._metadata.named_thing(folder_fd, name, entry, owner, xattrs, level.path(name))
                 self._remember(key, level, name, status)
                 return
@@ -199,7 +199,7 @@ class Placer:
         if self._rules.overwrite == "always" and entry.type == FILE:
             return False
         if entry.type == FILE:
-            return status.st_size == entry.size and status.st_mtime_ns == entry.mtime_ns
+            return is_same(entry, status)
         if entry.type == SYMLINK:
             return os.readlink(entry.name, dir_fd=folder_fd) == target
         if entry.device is not None:
@@ -343,6 +343,18 @@ class _Writer:
             if self._place == length:
                 self._run += 1
                 self._place = 0
+
+
+def is_same(entry: Entry, status: os.stat_result) -> bool:
+    """Say whether ``if-changed`` keeps the content of a file.
+
+    One that has other names, and has none in the tree, is another file.
+    """
+    return (
+        status.st_size == entry.size
+        and status.st_mtime_ns == entry.mtime_ns
+        and (status.st_nlink == 1 or entry.hard_link_group is not None)
+    )
 
 
 def _status(folder_fd: int, name: bytes) -> os.stat_result | None:
