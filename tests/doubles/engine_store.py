@@ -5,7 +5,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from blake3 import blake3
 
@@ -19,7 +19,9 @@ from holdfast.core.face import (
     NodeRule,
     Parameters,
     ReadKeys,
+    Restored,
     RestoreRules,
+    Run,
     ScanRules,
     Store,
     WriteKeys,
@@ -46,6 +48,7 @@ from holdfast.format.packs import (
     Trailer,
 )
 
+R = TypeVar("R")
 ABSENT = b"\xff" * 8
 EVERYTHING = RestoreRules(
     overwrite="if-changed", delete=False, sparse=True, numeric_ids=False, onto_target=True
@@ -81,7 +84,7 @@ class EngineStore:
         suite: str = "aes-256-gcm",
         memory_bytes: int = 256 << 20,
         bits: int = 6,
-        **parameters: Any,
+        **parameters: Any,  # noqa: ANN401 - any field of Parameters
     ) -> None:
         self.packs: dict[bytes, bytes] = {}
         self.index = MemoryIndex()
@@ -137,7 +140,7 @@ class EngineStore:
 
     # --- pumping ------------------------------------------------------------------------------
 
-    def pump(self, run: Any, *, steps: int | None = None) -> Any:
+    def pump(self, run: Run[R], *, steps: int | None = None) -> R:
         """Answer a run until it is done, or for some steps; keep its findings."""
         while run.result() is None and (steps is None or steps > 0):
             for event in run.step(0.05):
@@ -157,7 +160,7 @@ class EngineStore:
                     self.findings.append(event)
             if steps is not None:
                 steps -= 1
-        return run.result()
+        return run.result()  # type: ignore[return-value]  # None only where steps are given
 
     def write(self, folder: Path, rules: ScanRules | None = None) -> Written:
         """Back a folder up and return what came of it."""
@@ -180,7 +183,7 @@ class EngineStore:
         target: Path,
         rules: RestoreRules = EVERYTHING,
         below: Sequence[bytes] = (),
-    ) -> Any:
+    ) -> Restored:
         """Restore into a folder; findings are those of this restore."""
         self.findings.clear()
         with open_folder(target) as fd:

@@ -164,7 +164,7 @@ class Placer:
         is_direct = status is None and level.is_new
         made = name if is_direct else TEMPORARY + self._random.take(8).hex().encode()
         if key is not None and key in self._links:
-            if self._link(key, folder_fd, made):
+            if self._link(key, folder_fd, made, entry):
                 if made != name:
                     os.rename(made, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
                 return
@@ -229,7 +229,7 @@ class Placer:
         names = components(level.folder)[self._prefix_names :]
         self._links[key] = (names, name, (status.st_dev, status.st_ino))
 
-    def _link(self, key: _LinkKey, folder_fd: int, name: bytes) -> bool:
+    def _link(self, key: _LinkKey, folder_fd: int, name: bytes, entry: Entry) -> bool:
         """Make another name of a file that this run has put in place."""
         names, first, identity = self._links[key]
         try:
@@ -243,7 +243,13 @@ class Placer:
         finally:
             os.close(source_fd)
         status = _status(folder_fd, name)
-        if status is not None and (status.st_dev, status.st_ino) == identity:
+        # The inode alone does not tell: one that was freed is soon somebody else's.
+        if (
+            status is not None
+            and (status.st_dev, status.st_ino) == identity
+            and stat.S_IFMT(status.st_mode) == _FORMATS[entry.type]
+            and (entry.type != FILE or status.st_size == entry.size)
+        ):
             return True
         # Something else was put under the first name meanwhile.
         with suppress(OSError):
