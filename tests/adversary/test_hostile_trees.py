@@ -30,10 +30,12 @@ from holdfast.core.reader_errors import PathNotFoundError, TreeShapeError
 ALWAYS = RestoreRules("always", delete=True, sparse=True, numeric_ids=True)
 
 
-def entry(folder: bytes, name: bytes, kind: int = FILE, **values: Any) -> Entry:
+def entry(folder: bytes, name: bytes, kind: int = FILE, **values: Any) -> Entry:  # noqa: ANN401 - any field of an entry
     """Return an entry of this user."""
     owner = (os.geteuid(), os.getegid())
-    return Entry(folder, name, kind, 0o755, *owner, 10**18, 10**18, 7, values.pop("size", 0), **values)
+    return Entry(
+        folder, name, kind, 0o755, *owner, 10**18, 10**18, 7, values.pop("size", 0), **values
+    )
 
 
 ROOT = entry(b"", b"", FOLDER)
@@ -166,7 +168,9 @@ def test_a_folder_swapped_for_a_symlink_meanwhile_leads_nowhere(tmp_path: Path) 
         while run.result() is None and step < 400:
             store.pump(run, steps=1)
             step += 1
-            folders = sorted(one for one in target.rglob("*") if one.is_dir() and not one.is_symlink())
+            folders = sorted(
+                one for one in target.rglob("*") if one.is_dir() and not one.is_symlink()
+            )
             if folders and step % 5 == number:
                 victim = folders[step % len(folders)]
                 victim.rename(tmp_path / f"moved-{number}-{step}")
@@ -189,7 +193,7 @@ def test_the_first_name_of_a_hard_link_swapped_for_a_symlink_is_not_linked(
     placed: list[str] = []
     original = os.link
 
-    def swapping(*args: Any, **options: Any) -> None:
+    def swapping(*args: Any, **options: Any) -> None:  # noqa: ANN401 - whatever os.link takes
         placed.append("linked")
         (target / "a").unlink()
         (target / "a").symlink_to(outside / "precious")
