@@ -120,7 +120,14 @@ class BackupSession:
             points = load_points(self._vault)
             known = self._vault.known()
             seen = {} if known is None else known.heads
-            missing = points.vanished(seen)
+            missing = {
+                key: head
+                for key, head in points.vanished(seen).items()
+                # A listing may lag; the name itself does not (rule G7).
+                if not self._vault.objects.exists(
+                    names.point_name(self._vault.vault_id, head.point)
+                )
+            }
             forks = self._report(points, missing)
             own = (self._vault.writer_id, self._series_id)
             counter, predecessor = next_place(points, own, seen.get(own))

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from doubles.storage import WRITES, DyingBackend, Kind, PowerCut, T, WrappedBackend
+from doubles.clock import ManualClock
+from doubles.storage import (
+    WRITES,
+    DelayedListingBackend,
+    DyingBackend,
+    Kind,
+    PowerCut,
+    T,
+    WrappedBackend,
+)
 from doubles.vaults import SMALL, Notes, TestVault, fake_pack, make_machine, make_vault, storing
 from holdfast.base.errors import SourceError
 from holdfast.base.ids import PackId, SessionId
@@ -319,6 +328,26 @@ def test_by_the_rule_own_nothing_of_another_writer_is_relied_on(tmp_path: Path) 
 
     assert seen[0] == b"\xff" * 8
     assert seen[1] != b"\xff" * 8
+
+
+def test_a_storage_whose_listings_lag_is_waited_for(tmp_path: Path) -> None:
+    """Not yet listed is not gone: nothing is stored twice, and nothing is called missing."""
+    machine = make_machine(tmp_path)
+    assert isinstance(machine.clock, ManualClock)
+    backend = DelayedListingBackend(MemoryBackend(), machine.clock, 5)
+    vault = make_vault(backend, machine)
+    machine.clock.advance(6)
+    notes = Notes()
+
+    first = vault.backup(storing(b"one"), listener=notes)
+    second = vault.backup(storing(b"two"), listener=notes)
+
+    machine.clock.advance(6)
+    assert notes.codes == []
+    assert (first.counter, second.counter) == (1, 2)
+    points = load_points(vault.readable())
+    assert len(points.points) == 2
+    assert len(list(backend.list(names.packs_prefix(vault.vault_id)))) == 2
 
 
 @pytest.mark.parametrize("suite", [0, 6])
