@@ -305,8 +305,9 @@ class MergedIndex:
     positions: bytes
     replaces: bytes
     """Index object hashes, joined, ascending."""
-    drops: bytes
-    """Pairs of pack id and session id, joined, ascending."""
+    drops: Sequence[tuple[bytes, bytes]]
+    """(pack id, session id), ascending: all that the replaced ones say. Whoever seals it leaves out
+    those whose session object is gone."""
 
 
 EntryKind = Literal["file", "folder", "link", "fifo", "socket", "char", "block"]
@@ -379,6 +380,14 @@ class Index(Protocol):
         """Treat *packs* (tombstones, quarantine) as absent from now on."""
         ...
 
+    def condemn_sessions(self, sessions: Sequence[bytes]) -> None:
+        """Treat all packs of *sessions* (tombstones, sessions not listed) as absent."""
+        ...
+
+    def sessions(self) -> frozenset[bytes]:
+        """Return the sessions whose packs the index names: to be held against those listed."""
+        ...
+
     def trust(self, packs: Sequence[PackId] | None) -> None:
         """Treat all other packs as absent: the group's reuse rule. None trusts all."""
         ...
@@ -403,8 +412,11 @@ class Index(Protocol):
 class Marks(Protocol):
     """One bit an index row: gc and compaction at any size in n/8 bytes."""
 
-    def mark(self, root: NodeId, reader: "Reader") -> Run[int]:
-        """Mark all that *root* reaches; nodes marked before are not read again."""
+    def mark_locators(self, locators: bytes) -> Sequence[bool | None]:
+        """Mark the row of each 20-byte locator.
+
+        True where it was not marked before, so that nodes are read once; None where it is absent.
+        """
         ...
 
     def live_share(self) -> Sequence[tuple[PackId, float]]:
@@ -471,6 +483,10 @@ class Reader(Protocol):
         self, root: NodeId, path: bytes, spans: Sequence[tuple[int, int]]
     ) -> Run[Sequence[bytes]]:
         """Return byte ranges (offset, length) of one file."""
+        ...
+
+    def mark(self, root: NodeId, marks: Marks) -> Run[int]:
+        """Mark all that *root* reaches; nodes marked before are not read again."""
         ...
 
     def verify(self, packs: Sequence[PackId]) -> Run[Verified]:

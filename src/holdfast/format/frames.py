@@ -70,7 +70,7 @@ _KINDS: Final = {
     KIND_MARKER: _Kind("marker", 4 * KIB, (0,), ends_with_hash=True),
     KIND_VAULT: _Kind("vault object", 64 * KIB, (0,)),
     KIND_STATEMENT: _Kind("key statement", 4 * MIB, (1, 2)),
-    KIND_WRITER: _Kind("writer certificate", 64 * KIB),
+    KIND_WRITER: _Kind("writer certificate", 256 * KIB),
     KIND_SLOT: _Kind("slot", 64 * KIB),
     KIND_SESSION: _Kind("session object", 4 * MIB),
     KIND_LEASE: _Kind("lease", 4 * KIB, ends_with_hash=True),

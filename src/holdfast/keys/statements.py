@@ -21,7 +21,7 @@ from holdfast.format.frames import (
     parse,
     signed_message,
 )
-from holdfast.format.names import check_hash
+from holdfast.format.names import check_hash, vault_name
 from holdfast.format.statement import Statement
 from holdfast.format.vault_object import VaultObject
 from holdfast.keys.errors import ChainError, RollbackError, UnknownEpochError
@@ -112,8 +112,7 @@ class KeyChain:
             ChainError: no chain reaches the vault object, or a link is missing or wrong.
             RollbackError: the chain ends before *seen*, or has another statement in its place.
         """
-        if VaultId(object_hash(vault_data)) != vault_id:
-            raise ChainError("the vault object is not the one of this vault id")
+        check_hash(vault_name(vault_id), vault_data)
         candidates, problems = _read_all(vault_id, statements)
         vault = VaultObject.from_body(parse(KIND_VAULT, vault_data).body)
         links, forks, wrong = _walk(vault_id, vault, candidates)

@@ -15,13 +15,13 @@ from holdfast.base.errors import HoldfastError
 from holdfast.base.ids import GroupId, IndexId, PackId, SessionId, WriterId
 from holdfast.base.secrets import Secret
 from holdfast.core import IndexKeys
-from holdfast.core.errors import IndexContentError, IndexKeyMissingError
+from holdfast.core.errors import IndexCacheError, IndexContentError, IndexKeyMissingError
 from holdfast.core.python.index import ABSENT, PythonIndex
 from holdfast.core.python.index_tables import IndexTableBuilder
 from holdfast.crypto import hkdf
 from holdfast.crypto.boxes import seal_padded_box
 from holdfast.format import frames
-from holdfast.format.index_body import IndexBody, Owner, PositionsKey
+from holdfast.format.index_body import Drop, IndexBody, Owner, PositionsKey
 
 VAULT = bytes(range(32))
 GROUP = GroupId(b"g" * 16)
@@ -67,8 +67,9 @@ def seal(
         row_count=count,
         presence_length=len(one),
         replaces=tuple(sorted(replaces)),
-        drops=tuple(sorted(drops)),
+        drops=tuple(sorted(Drop(pack, SESSION) for pack in drops)),
         positions_key=PositionsKey.SESSION,
+        nonce=b"n" * 16,
     )
     data = frames.build(
         frames.KIND_INDEX,
@@ -208,9 +209,7 @@ def test_a_merged_object_answers_like_those_that_it_replaces(
             merged.row_count,
             merged.presence,
             merged.positions,
-            drops=tuple(
-                PackId(merged.drops[at : at + 32]) for at in range(0, len(merged.drops), 32)
-            ),
+            drops=tuple(PackId(pack) for pack, _ in merged.drops),
             replaces=(*sealed, drop[0]),
         )
         index.add([(name, data)])
@@ -219,11 +218,12 @@ def test_a_merged_object_answers_like_those_that_it_replaces(
         assert {chunk for chunk, answer in before.items() if answer} == {
             chunk for chunk, answer in after.items() if answer
         }
-        assert {merged.drops[at : at + 32] for at in range(0, len(merged.drops), 32)} == set(
-            map(pack_id, dropped)
-        )
+        assert set(merged.drops) == {(pack_id(number), SESSION) for number in dropped}
         index.drop([*sealed, drop[0]])
         assert answers(index) == after
+        assert index.sessions() <= {SESSION}
+        index.condemn_sessions([SESSION])
+        assert not any(answers(index).values())
 
 
 def test_a_writer_without_session_keys_learns_presence_and_no_positions(tmp_path: Path) -> None:
@@ -307,5 +307,18 @@ def test_a_damaged_part_is_dropped_and_can_be_added_again(tmp_path: Path, suffix
 
     assert not index.names()
     assert not list(tmp_path.iterdir())
+    index.add([(name, data)])
+    assert index.locate(locator(1))[0] is not None
+
+
+def test_damaged_positions_are_opened_again(tmp_path: Path) -> None:
+    name, data = seal(*build([(1, 0, 0)], [1]).finish())
+    PythonIndex(tmp_path, KEYS).add([(name, data)])
+    (tmp_path / f"{name.hex()}.positions").write_bytes(b"cut off ")
+    index = PythonIndex(tmp_path, KEYS)
+    with pytest.raises(IndexCacheError):
+        index.locate(locator(1))
+
+    assert index.without_positions() == {name}
     index.add([(name, data)])
     assert index.locate(locator(1))[0] is not None

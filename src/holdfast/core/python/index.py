@@ -75,6 +75,7 @@ class PythonIndex:
         self._index_bytes: Final = index_bytes
         self._parts: Final[dict[IndexId, Part]] = {}
         self._condemned: Final[set[bytes]] = set()
+        self._condemned_sessions: Final[set[bytes]] = set()
         self._trusted: frozenset[bytes] | None = None
         self._active: list[Part] = []
         self._states: list[bytearray] = []
@@ -148,7 +149,7 @@ class PythonIndex:
                 [(owner.session_id, owner.writer_id, owner.count) for owner in body.owners],
                 body.row_count,
                 b"".join(body.replaces),
-                b"".join(pack + session for pack, session in body.drops),
+                body.drops,
             )
             write_part(self._folder, name, description, presence, table)
             self._parts[name] = Part(self._folder, name)
@@ -196,6 +197,15 @@ class PythonIndex:
         self._condemned.update(packs)
         self._refresh()
 
+    def condemn_sessions(self, sessions: Sequence[bytes]) -> None:
+        """Treat all packs of *sessions* as absent as long as this object lives (rule W4)."""
+        self._condemned_sessions.update(sessions)
+        self._refresh()
+
+    def sessions(self) -> frozenset[bytes]:
+        """Return the sessions whose packs the objects that count name."""
+        return frozenset(owner[0] for part in self._active for owner in part.owners)
+
     def trust(self, packs: Sequence[PackId] | None) -> None:
         """Treat all packs but *packs* as absent. None trusts all."""
         self._trusted = None if packs is None else frozenset(packs)
@@ -210,15 +220,17 @@ class PythonIndex:
         if len(active) >= _OBJECTS_LIMIT:
             raise IndexContentError("there are more than 65,534 index objects; merge them first")
         self._active = active
-        self._dead = self._condemned.union(*(part.dropped_packs for part in active))
+        self._dead = self._condemned | {pack for part in active for pack, _ in part.drops}
         self._states = [bytearray(part.pack_count) for part in active]
 
     def _counts(self, number: int, pack: int) -> bool:
         state = self._states[number][pack]
         if state == _UNKNOWN:
             pack_id = self._active[number].pack_id(pack)
-            is_absent = pack_id in self._dead or (
-                self._trusted is not None and pack_id not in self._trusted
+            is_absent = (
+                pack_id in self._dead
+                or (self._trusted is not None and pack_id not in self._trusted)
+                or self._active[number].owner(pack)[0] in self._condemned_sessions
             )
             state = self._states[number][pack] = _IS_ABSENT if is_absent else _COUNTS
         return state == _COUNTS
@@ -367,7 +379,7 @@ class PythonIndex:
                     f"the positions of index object {name.hex()} have not been opened"
                 )
             parts.append(part)
-        dead = {pack for part in self._active for pack in part.dropped_packs}
+        dead = {pack for part in self._active for pack, _ in part.drops}
         return merge_parts(parts, names, dead)
 
     def marks(self) -> "IndexMarks":
@@ -397,11 +409,15 @@ class IndexMarks:
         """Return the share of marked raw bytes of every pack that has rows, 0.0 to 1.0.
 
         Raises:
-            IndexCacheError: positions have not been opened.
+            IndexKeyMissingError: positions have not been opened.
         """
         live: defaultdict[bytes, int] = defaultdict(int)
         total: defaultdict[bytes, int] = defaultdict(int)
         for part, bits in zip(self._index._active, self._bits, strict=True):  # noqa: SLF001 - as above
+            if not part.has_positions:
+                raise IndexKeyMissingError(
+                    f"the positions of index object {part.name.hex()} have not been opened"
+                )
             lengths = memoryview(part.positions)[part.segments_bytes :]
             live_here, total_here = [0] * part.pack_count, [0] * part.pack_count
             for row, ((pack,), (length,)) in enumerate(

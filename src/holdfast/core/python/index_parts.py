@@ -29,8 +29,6 @@ LOCATOR: Final = 20
 ROW: Final = 28
 POSITION: Final = 8
 HASH: Final = 32
-DROP_BYTES: Final = 48
-"""A pack id and the id of its session."""
 PACKS_LIMIT: Final = 65_536
 _SEGMENT_RAW_LIMIT: Final = 8 << 20
 _PACK_LIMIT: Final = 256 << 20
@@ -38,6 +36,7 @@ _RAW_MASK: Final = (1 << 31) - 1
 _COMPRESSION_SHIFT: Final = 31
 _PAIR: Final = struct.Struct(">II")
 _OWNER: Final = struct.Struct("=16s16sI")
+_DROP: Final = struct.Struct("=32s16s")
 _HEADER: Final = struct.Struct("=8sIIIIIIII16s")
 _MAGIC: Final = b"HFINDEX0"
 _BYTE_ORDER: Final = 0x01020304
@@ -59,8 +58,8 @@ class Description:
     """(session id, writer id, number of packs), covering the packs in order."""
     row_count: int
     replaces: bytes
-    drops: bytes
-    """Pairs of pack id and session id, joined."""
+    drops: Sequence[tuple[bytes, bytes]]
+    """(pack id, session id), ascending."""
 
 
 def _prefix_bits(row_count: int) -> int:
@@ -145,14 +144,14 @@ def write_part(
                 len(description.packs) // HASH,
                 len(description.owners),
                 len(description.replaces) // HASH,
-                len(description.drops) // DROP_BYTES,
+                len(description.drops),
                 len(table),
                 description.session_id,
             ),
             description.packs,
             *(_OWNER.pack(*owner) for owner in description.owners),
             description.replaces,
-            description.drops,
+            *(_DROP.pack(*drop) for drop in description.drops),
             table.tobytes(),
         )
     )
@@ -208,7 +207,7 @@ class Part:
                     HASH * self.pack_count,
                     _OWNER.size * owners,
                     HASH * replaces,
-                    DROP_BYTES * drops,
+                    _DROP.size * drops,
                     4 * prefixes,
                 ),
                 initial=_HEADER.size,
@@ -223,14 +222,13 @@ class Part:
             or prefixes != (1 << _prefix_bits(self.row_count)) + 1
         ):
             raise self._damaged()
-        self._ends: Final = ends
-        self.replaces: Final = self._hashes(2)
-        pairs = self._packs[ends[3] : ends[4]]
-        self.drops: Final = [
-            pairs[start : start + DROP_BYTES] for start in range(0, len(pairs), DROP_BYTES)
-        ]
-        """Pairs of a pack that is gone and its session."""
-        self.dropped_packs: Final = [drop[:HASH] for drop in self.drops]
+        self.replaces: Final = {
+            replaced for (replaced,) in struct.iter_unpack("32s", self._packs[ends[2] : ends[3]])
+        }
+        self.drops: Final[list[tuple[bytes, bytes]]] = list(
+            _DROP.iter_unpack(self._packs[ends[3] : ends[4]])
+        )
+        """(pack id, session id)."""
         self.owners: Final[list[tuple[bytes, bytes, int]]] = list(
             _OWNER.iter_unpack(self._packs[ends[1] : ends[2]])
         )
@@ -255,10 +253,6 @@ class Part:
             f"the opened part of index object {self.name.hex()} on this machine is damaged",
             hint="It is dropped and fetched again by itself the next time.",
         )
-
-    def _hashes(self, item: int) -> list[bytes]:
-        joined = self._packs[self._ends[item] : self._ends[item + 1]]
-        return [joined[start : start + HASH] for start in range(0, len(joined), HASH)]
 
     # --- packs --------------------------------------------------------------------------------
 
@@ -309,6 +303,8 @@ class Part:
             if len(content) != _PAIR.size * (self.pack_count + firsts[-1]) + (
                 POSITION * self.row_count
             ):
+                # Without it the object counts as one whose positions have not been opened.
+                (self._folder / f"{self.name.hex()}.positions").unlink(missing_ok=True)
                 raise self._damaged()
             self._firsts, self._positions = firsts, content
         return self._positions

@@ -23,7 +23,8 @@ from holdfast.core.python.branches import (
     encode_inner,
 )
 from holdfast.core.python.entries import ENTRY_SIZE, EXTENTS_INLINE, Entry
-from holdfast.core.python.leaves import Columns, Leaf, encode_leaf, rare_cost
+from holdfast.core.python.leaf_columns import Columns, encode_leaf, rare_cost
+from holdfast.core.python.leaves import Leaf
 
 Emit = Callable[[int, bytes, bytes], None]
 """Takes (level, node, node id), children before their parents."""
