@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +36,7 @@ class SecretOptions:
     """Where one secret may come from."""
 
     password_file: Path | None = None
-    password_command: str | None = None
+    password_command: str | None = field(default=None, repr=False)
     key_file: Path | None = None
     password: Secret | None = None
 
