@@ -262,7 +262,7 @@ class BackupSession:
     def _pump(
         self, run: Run[Written], packs: SessionPacks, objects: ObjectStore, lease: LeaseKeeper
     ) -> Written:
-        uploader = Uploader(objects, self._uploads)
+        uploader = Uploader(objects, self._uploads, beat=lease.beat)
         tickets: dict[int, PackId] = {}
         try:
             written = self._step_until_done(run, packs, uploader, tickets, lease)

@@ -1,18 +1,22 @@
 """A repository in a folder, written by the plain engine: from the source to the restore point."""
 
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from doubles.clock import ManualClock
 from doubles.randomness import CountedRandom
+from doubles.storage import WRITES, DyingBackend, Kind, PowerCut, T, WrappedBackend
 from doubles.trees import build_small_tree, mutate_tree
 from doubles.vaults import TestEngine, TestVault, make_machine, make_vault, reading
 from holdfast.core.python.index import PythonIndex
 from holdfast.format import names
 from holdfast.format.packs import PackHeader
+from holdfast.storage.interface import StorageBackend
 from holdfast.storage.local import LocalBackend
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.index_cache import PackOwner, opened_index
@@ -116,3 +120,59 @@ def test_packs_say_to_which_session_they_belong(vault: TestVault, source: Path) 
     for pack in result.written.packs:
         data = vault.backend.get(names.pack_name(vault.vault_id, pack.pack_id))
         assert PackHeader.decode(data).session_id == result.session_id
+
+
+class Interrupted(WrappedBackend):
+    """Somebody presses Ctrl-C while the n-th pack is stored."""
+
+    def __init__(self, inner: StorageBackend, nth: int) -> None:
+        super().__init__(inner)
+        self.left = nth
+
+    def _call(self, kind: Kind, name: str, act: Callable[[], T]) -> T:
+        if kind == "put" and "/packs/" in name:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return act()
+
+
+@pytest.mark.parametrize("uploads", [0, 4])
+def test_what_an_interrupted_backup_stored_is_not_stored_again(
+    vault: TestVault, source: Path, tmp_path: Path, uploads: int
+) -> None:
+    root = os.open(source, os.O_RDONLY)
+    with pytest.raises(KeyboardInterrupt):
+        vault.on(Interrupted(vault.backend, 20)).backup(reading(root), uploads=uploads)
+    stored = len(list(vault.backend.list(names.packs_prefix(vault.vault_id))))
+    assert stored >= 15
+    assert not load_points(vault.readable()).points
+
+    result = vault.backup(reading(root), uploads=uploads)
+    os.close(root)
+
+    assert len(load_points(vault.readable()).points) == 1
+    assert len(result.written.needed) >= 15
+    assert not list((tmp_path / "machine" / "cache").rglob("spool/*/*"))
+
+
+def test_a_power_cut_at_any_change_leaves_what_was_there_and_the_same_again_succeeds(
+    vault: TestVault, source: Path
+) -> None:
+    root = os.open(source, os.O_RDONLY)
+    expected = vault.backup(reading(root)).written.root
+    (source / "new").write_bytes(bytes(range(256)) * 1000)
+    for count in itertools.count(1):
+        dying = DyingBackend(vault.backend, dies_before=count, kinds=WRITES)
+        with suppress(PowerCut):
+            vault.on(dying).backup(reading(root))
+            break
+        points = load_points(vault.readable())
+        assert points.points[0].opened().root_node == expected
+        assert not points.problems
+    os.close(root)
+
+    points = load_points(vault.readable())
+    assert count > 6
+    assert not points.series()[0].forks
+    assert not points.series()[0].missing
