@@ -268,7 +268,7 @@ class BackupSession:
             written = self._step_until_done(run, packs, uploader, tickets, lease)
             packs.finish()
         except (KeyboardInterrupt, HoldfastError) as error:
-            run.cancel()
+            # Before the run is cancelled, which removes the files of packs on their way.
             uploader.close()
             if not isinstance(error, StorageError):
                 # What is stored anyway is found again by the next session.
@@ -278,8 +278,8 @@ class BackupSession:
                     packs.finish()
             raise
         finally:
-            run.cancel()
             uploader.close()
+            run.cancel()
         return written
 
     def _step_until_done(
