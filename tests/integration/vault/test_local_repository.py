@@ -12,8 +12,10 @@ from doubles.clock import ManualClock
 from doubles.randomness import CountedRandom
 from doubles.storage import WRITES, DyingBackend, Kind, PowerCut, T, WrappedBackend
 from doubles.trees import build_small_tree, mutate_tree
-from doubles.vaults import TestEngine, TestVault, make_machine, make_vault, reading
+from doubles.vaults import LIMITS, Notes, TestEngine, TestVault, make_machine, make_vault, reading
+from holdfast.core import RestoreRules
 from holdfast.core.python.index import PythonIndex
+from holdfast.core.python.reader import PythonReader
 from holdfast.format import names
 from holdfast.format.packs import PackHeader
 from holdfast.storage.interface import StorageBackend
@@ -22,6 +24,7 @@ from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.index_cache import PackOwner, opened_index
 from holdfast.vault.points import load_points, load_refs
 from holdfast.vault.publishing import pack_positions
+from holdfast.vault.reading import pump
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -99,6 +102,40 @@ def test_whoever_reads_finds_every_node_through_the_index(vault: TestVault, sour
             for start in range(0, len(pack.index_table), 36)
         )
         assert None not in cache.index.locate(rows)
+
+
+def test_what_was_backed_up_is_read_back(vault: TestVault, source: Path, tmp_path: Path) -> None:
+    """Through locator, pack, ranges and keys of two sessions, as a restore does."""
+    root = os.open(source, os.O_RDONLY)
+    vault.backup(reading(root))
+    mutate_tree(source, 3)
+    vault.backup(reading(root))
+    readable = vault.readable()
+    point = load_points(readable).points[-1]
+    session = readable.verifier.session(point.body.session_id, point.body.writer_id).body
+    keys = readable.read_keys(session.group_id, point.body.sessions)
+    rules = RestoreRules(overwrite="always", delete=False, sparse=True, numeric_ids=True)
+    (tmp_path / "target").mkdir()
+    target = os.open(tmp_path / "target", os.O_RDONLY)
+    notes = Notes()
+
+    index_keys = readable.index_keys(session.group_id)
+    with opened_index(readable, TestEngine(), index_keys, reads=True) as cache:
+        cache.refresh()
+        assert isinstance(cache.index, PythonIndex)
+        random = vault.machine.random
+        reader = PythonReader(keys, readable.parameters, cache.index, LIMITS, random)
+        node = point.opened().root_node
+        restored = pump(reader.restore(node, [], target, rules), readable.objects, notes)
+        compared = pump(reader.compare(node, [], root, rules), readable.objects, notes)
+        reader.close()
+    os.close(root)
+    os.close(target)
+
+    assert restored.items > 250
+    assert compared.differences == 0
+    assert notes.findings == []
+    assert (tmp_path / "target" / "large").read_bytes() == (source / "large").read_bytes()
 
 
 def test_the_spool_of_a_local_repository_is_empty_afterwards(
