@@ -119,7 +119,9 @@ class Maker:
         self.write(f"{folder}{separator}{digest.hex()}", data)
         return digest
 
-    def box(self, secret: bytes, context: bytes, plaintext: bytes, *, always: bool = False) -> bytes:
+    def box(
+        self, secret: bytes, context: bytes, plaintext: bytes, *, always: bool = False
+    ) -> bytes:
         if self.suite == 0 and not always:
             return plaintext
         salt = self.random()
@@ -336,7 +338,9 @@ class Session:
 
     # 6 Packs.
 
-    def seal(self, salt: bytes, kind: int, number: int, packed: bytes, raw: tuple[int, int]) -> bytes:
+    def seal(
+        self, salt: bytes, kind: int, number: int, packed: bytes, raw: tuple[int, int]
+    ) -> bytes:
         suite = self.maker.suite
         secret = self.data_key if kind == 1 else self.tree_key
         label = b"holdfast/0 segment\0" + bytes([suite])
