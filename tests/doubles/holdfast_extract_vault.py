@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401  # the tool has no stubs, and bodies are maps of anything
 """Make small vaults from the text of docs/spec/vault-format.md, for the tests of holdfast-extract.
 
 This is no engine: nothing is deduplicated, files are cut at even lengths, and every random
@@ -60,6 +61,9 @@ class Maker:
         self.id = sha256(data)
         self.folder = folder / "vaults" / self.id.hex()
         self.write("vault", data)
+        start = self.frame(0, {1: bytes(16), 2: 0, 3: 0, 4: 1000}, b"", [])
+        start = start[:20] + u64(32) + start[28:]
+        (folder / "holdfast-repository").write_bytes(start + sha256(start))
         self.group, self.group_secret = self.random(16), self.random()
         self.index_keys = [self.random(), self.random()]
         self.writer, self.writer_seed = self.random(16), self.random()
@@ -199,12 +203,14 @@ class Maker:
 
     # 6 to 8: one backup.
 
-    def back_up(self, entries: list[dict[str, Any]], counter: int = 1) -> bytes:
+    def back_up(
+        self, entries: list[dict[str, Any]], counter: int = 1, series: bytes = b""
+    ) -> bytes:
         """Store a restore point of *entries*, in the order of their keys; return its hash."""
         session = Session(self)
         root = session.tree(entries)
         packs = session.packs()
-        series, number = self.random(16), len(self.statements) - 1
+        series, number = series or self.random(16), len(self.statements) - 1
         body = {1: session.id, 2: self.writer, 3: self.certificate, 4: number}
         body |= {5: self.statements[-1], 6: self.epoch, 7: 1, 8: session.commitment}
         body |= {9: session.sealed, 10: [], 11: self.group, 12: series, 13: 4000, 14: b""}
@@ -212,7 +218,8 @@ class Maker:
         lists = {3: 0, 4: b"".join(packs), 5: b"".join(map(u32, session.sizes))}
         lists |= {1: session.id, 2: self.writer, 6: b"\3" * len(packs)}
         self.put(9, f"packlists/{session.id.hex()}", lists)
-        session.put_index(packs)
+        self.index = session.put_index(packs)
+        self.last_session, self.last_packs = session, packs
         runs = {1: session.id, 2: self.writer, 3: [[session.id, [0, len(packs)]]]}
         refs = self.put(10, "refs", runs | {4: self.random(16)})
         record = {1: self.id, 2: self.writer, 3: session.id, 4: "host", 5: "source", 6: 1}
@@ -267,11 +274,12 @@ class Session:
         """Store a tree with five entries a leaf and one inner node; return the root's id."""
         built = sorted(map(self.entry, entries), key=lambda entry: entry["key"])
         leaves = []
-        for some in _fives(built):
+        for some in (built[n : n + 5] for n in range(0, len(built), 5)):
             sections = []
             for folder, group in itertools.groupby(some, key=lambda entry: entry["folder"]):
                 sections.append(self.section(folder, list(group)))
-            id_ = self.node([1, [[0, b"root"]], [], sections])
+            users = [[0, b"root"]] if any(entry["owner"][0] == 0 for entry in some) else []
+            id_ = self.node([1, users, [], sections])
             size = sum(entry["size"] for entry in some)
             leaves.append((some[0]["key"], id_, len(some), size))
         if len(leaves) == 1:
@@ -285,7 +293,13 @@ class Session:
         """Store what belongs to an entry: `path`, `type`, and what else it has."""
         *above, name = wanted["path"]
         folder = b"".join(part + b"\0" for part in above)
-        made = {"mode": 0o640, "mtime": 1_600_000_000_123_456_789, "extents": 0, "size": 0}
+        made = {
+            "mode": 0o640,
+            "mtime": 1_600_000_000_123_456_789,
+            "extents": 0,
+            "size": 0,
+            "owner": (0, 0),
+        }
         made |= {"ids": [], "lengths": [], "rare": []} | wanted
         made |= {"folder": folder, "name": name, "key": folder + b"\0" + name}
         rare = {1: wanted.get("target"), 5: wanted.get("attributes"), 2: wanted.get("device")}
@@ -331,8 +345,16 @@ class Session:
         lengths = [length for entry in entries for length in entry["lengths"]]
         ids = b"".join(b"".join(entry["ids"]) for entry in entries)
         names = column("H", [len(name) for name in each("name")]), b"".join(each("name"))
-        columns = [column("B", each("type")), column("H", each("mode")), column("I", zeros)]
-        columns += [column("I", zeros), column("q", each("mtime")), column("q", zeros)]
+        columns = [
+            column("B", each("type")),
+            column("H", each("mode")),
+            column("I", [owner for owner, _ in each("owner")]),
+        ]
+        columns += [
+            column("I", [group for _, group in each("owner")]),
+            column("q", each("mtime")),
+            column("q", zeros),
+        ]
         columns += [column("Q", zeros), column("Q", each("size")), column("B", each("extents"))]
         return [folder, len(entries), *names, *columns, ids, column("I", lengths), rare]
 
@@ -362,10 +384,10 @@ class Session:
         return text + EXTRACT.hmac.digest(mac_key, authentic, "sha256")
 
     def packs(self) -> list[bytes]:
-        """Store all segments, thirty a pack."""
+        """Store all segments, twelve a pack."""
         return [
-            self.pack(position, self.segments[n : n + 30])
-            for position, n in enumerate(range(0, len(self.segments), 30))
+            self.pack(position, self.segments[n : n + 12])
+            for position, n in enumerate(range(0, len(self.segments), 12))
         ]
 
     def pack(self, position: int, segments: list[Any]) -> bytes:
@@ -403,7 +425,10 @@ class Session:
 
     # 7 Index.
 
-    def put_index(self, packs: list[bytes]) -> None:
+    def put_index(
+        self, packs: list[bytes], replaces: bytes = b"", drops: bytes = b"", *, merged: bool = False
+    ) -> bytes:
+        """Store an index object: of the session, or a merged one that the authority signs."""
         maker, epoch = self.maker, self.maker.epoch
         packed = [(row[0] + struct.pack(">IHH", row[1], row[2], 0), row) for row in self.rows]
         rows = sorted(dict(packed).items())
@@ -414,12 +439,12 @@ class Session:
         place = maker.id + maker.group + u32(epoch)
         key = maker.index_keys[epoch]
         first = maker.box(key, b"index presence\0" + place, maker.padded(presence))
-        second = maker.box(self.tree_key, b"index positions\0" + place, maker.padded(positions))
-        body = {1: maker.group, 2: epoch, 3: self.id, 4: maker.writer, 5: b"".join(packs)}
-        body |= {6: [[self.id, maker.writer, len(packs)]], 7: len(rows), 8: len(first), 9: b""}
-        body |= {10: b"", 11: 1, 12: maker.random(16)}
-        maker.put(8, f"index/{maker.group.hex()}", body, attachment=first + second)
-
-
-def _fives(items: list[Any]) -> list[list[Any]]:
-    return [items[n : n + 5] for n in range(0, len(items), 5)]
+        secret = maker.of_root("reader index") if merged else self.tree_key
+        second = maker.box(secret, b"index positions\0" + place, maker.padded(positions))
+        body = {1: maker.group, 2: epoch, 3: b"" if merged else self.id, 5: b"".join(packs)}
+        body |= {4: b"" if merged else maker.writer}
+        body |= {6: [[self.id, maker.writer, len(packs)]], 7: len(rows), 8: len(first), 9: replaces}
+        body |= {10: drops, 11: 2 if merged else 1, 12: maker.random(16)}
+        signer = maker.authority() if merged else maker.signer
+        folder = f"index/{maker.group.hex()}"
+        return maker.put(8, folder, body, attachment=first + second, by=[signer])

@@ -1,7 +1,8 @@
+# ruff: noqa: ANN401  # the tool has no stubs, and cases are maps of anything
 """Does the second reader, written from the specification alone, agree with the vectors?
 
-The vectors hold pieces of a vault only. `holdfast_extract_vault.py` therefore makes whole small
-ones from the text.
+The vectors hold pieces of a vault only. `doubles/holdfast_extract_vault.py` therefore makes whole
+small ones from the text.
 """
 
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from doubles.holdfast_extract_vault import EXTRACT, KEY_FILE, PASSWORD, Maker
 
@@ -186,7 +188,7 @@ def test_segments_open_as_in_the_vectors(case: Case, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("case", listed("index"))
 def test_index_parts_are_read_as_in_the_vectors(case: Case) -> None:
-    """A pack is `first offset stored:raw:compression …`, a row `locator:pack:segment:offset:length`."""
+    """A pack is `first offset stored:raw:compression …`; a row ends with its place."""
     packs = [pack.split() for pack in case["packs"].split(" / ")]
     ids = [bytes([n]) * 32 for n in range(len(packs))]
     rows = [row.split(":") for row in case["rows"].split()]
@@ -350,8 +352,9 @@ def test_packs_alone_suffice_beside_keys_and_points(maker: Maker, tmp_path: Path
         compare(tmp_path / "target", entry)
 
 
+@pytest.mark.usefixtures("maker")
 def test_a_wrong_password_is_said_with_its_own_status(
-    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_text("something else")
@@ -378,6 +381,9 @@ def test_any_changed_byte_of_any_object_is_found(
             assert path.name[-16:] in capsys.readouterr().err
             path.write_bytes(sound)
     assert run(maker, tmp_path, "check") == 0
+    marker = tmp_path / "repository" / "holdfast-repository"
+    marker.write_bytes(marker.read_bytes()[:-1])
+    assert run(maker, tmp_path, "check") == 20
 
 
 def test_other_files_are_restored_when_a_pack_is_damaged(
@@ -385,7 +391,7 @@ def test_other_files_are_restored_when_a_pack_is_damaged(
 ) -> None:
     files = [{"path": [b"%03d" % n], "type": FILE, "data": os.urandom(2500)} for n in range(60)]
     point = maker.back_up([ENTRIES[0], *files])
-    damaged = sorted(maker.folder.glob("packs/*/*"), key=lambda path: path.stat().st_size)[-1]
+    damaged = max(maker.folder.glob("packs/*/*"), key=lambda path: path.stat().st_size)
     data = bytearray(damaged.read_bytes())
     data[10_000] ^= 1
     damaged.write_bytes(data)
@@ -427,3 +433,118 @@ def test_an_entry_cannot_lie_below_a_symlink(
     assert run(maker, tmp_path, "restore", point.hex(), str(tmp_path / "target")) == 20
     assert "lies in no folder" in capsys.readouterr().err
     assert not (tmp_path / "escaped").exists()
+
+
+def test_a_statement_that_a_stranger_signed_changes_nothing(
+    maker: Maker,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    point = maker.back_up(ENTRIES[:3])
+    monkeypatch.setattr(
+        maker,
+        "authority",
+        lambda epoch=None: Ed25519PrivateKey.from_private_bytes(
+            bytes([9 if epoch is None else 8]) * 32
+        ),
+    )
+    maker.rotate()
+
+    assert run(maker, tmp_path, "list") == 20
+    output = capsys.readouterr()
+    assert output.out.startswith(point.hex()[:16])
+    assert "not signed by the authorities" in output.err
+
+
+def test_what_a_writer_without_certificate_signed_does_not_count(
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maker.back_up(ENTRIES[:3])
+    shutil.rmtree(maker.folder / "writers")
+
+    assert run(maker, tmp_path, "list") == 20
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "names a certificate that is not there" in output.err
+
+
+def test_a_point_without_refs_counts_only_for_salvage(maker: Maker, tmp_path: Path) -> None:
+    point = maker.back_up(ENTRIES[:3])
+    shutil.rmtree(maker.folder / "refs")
+
+    target = str(tmp_path / "target")
+    assert run(maker, tmp_path, "restore", point.hex(), target) == 20
+    assert not (tmp_path / "target").exists()
+    assert run(maker, tmp_path, "--salvage", "restore", point.hex(), target) == 20
+    compare(tmp_path / "target", ENTRIES[2])
+
+
+def test_two_points_with_one_counter_are_named_as_a_fork(
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    series = maker.random(16)
+    for _ in range(2):
+        maker.back_up(ENTRIES[:2], series=series)
+
+    assert run(maker, tmp_path, "list") == 0
+    assert capsys.readouterr().out.count("(fork)") == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_root_restores_owners_and_devices_where_it_may(
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    null = {"path": [b"null"], "type": 6, "device": [1, 3], "mode": 0o666}
+    owned = {"path": [b"owned"], "type": FILE, "data": b"x", "mode": 0o4755, "owner": (12, 34)}
+    point = maker.back_up([ENTRIES[0], null, owned])
+
+    status = run(maker, tmp_path, "restore", point.hex(), str(tmp_path / "target"))
+    compare(tmp_path / "target", owned)
+    made = (tmp_path / "target" / "owned").stat()
+    assert (made.st_uid, made.st_gid) == (12, 34)
+    if status == 0:
+        assert (tmp_path / "target" / "null").stat().st_rdev == os.makedev(1, 3)
+    else:  # a container may not make devices
+        assert status == 1
+        assert "null" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("maker", [(0, "open"), (3, "password")], indirect=True)
+def test_a_merged_index_takes_the_place_of_those_that_it_replaces(
+    maker: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directories are kept out of sight, so that only the merged index can tell."""
+    point = maker.back_up(ENTRIES)
+    packs = maker.last_packs
+    maker.last_session.put_index(packs, replaces=maker.index, merged=True)
+    monkeypatch.setattr(EXTRACT.Packs, "_read_directory", lambda *_: [])
+
+    assert run(maker, tmp_path, "restore", point.hex(), str(tmp_path / "target")) == 0
+    for entry in ENTRIES:
+        compare(tmp_path / "target", entry)
+
+
+def test_a_pack_that_an_index_object_drops_is_absent(
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    point = maker.back_up(ENTRIES[:4])
+    drops = maker.last_packs[0] + maker.last_session.id
+    maker.last_session.put_index(maker.last_packs, drops=drops, merged=True)
+
+    assert run(maker, tmp_path, "restore", point.hex(), str(tmp_path / "target")) == 20
+    assert "no pack that is left holds it" in capsys.readouterr().err
+
+
+def test_rows_of_a_stranger_are_not_looked_at(
+    maker: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index object that the named writer did not sign is a finding; the packs still tell."""
+    point = maker.back_up(ENTRIES[:4])
+    stranger = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    monkeypatch.setattr(maker, "signer", stranger)
+    maker.last_session.put_index(maker.last_packs, replaces=maker.index)
+
+    assert run(maker, tmp_path, "restore", point.hex(), str(tmp_path / "target")) == 20
+    for entry in ENTRIES[:4]:
+        compare(tmp_path / "target", entry)
