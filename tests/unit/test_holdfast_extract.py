@@ -9,6 +9,8 @@ import os
 import re
 import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from doubles.holdfast_extract_vault import EXTRACT, KEY_FILE, PASSWORD, Maker
+from doubles.holdfast_extract_vault import EXTRACT, KEY_FILE, PASSWORD, TOOL, Maker
 
 Case = dict[str, Any]
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -44,7 +46,9 @@ def cases(name: str) -> Iterator[Case]:
 def hold(case: Case, read: Any) -> Any:
     """Call *read*, which has to accept or refuse what the case says."""
     if case["expect"] != "ok":
-        error = EXTRACT.WrongKeyError if case["expect"] == "no-key" else EXTRACT.ExtractError
+        errors = {"no-key": EXTRACT.WrongKeyError, "password": EXTRACT.ExtractError}
+        errors["key-file"] = EXTRACT.ExtractError
+        error = errors.get(case["expect"], EXTRACT.DamageError)
         with pytest.raises(error):
             read()
         return None
@@ -548,3 +552,23 @@ def test_rows_of_a_stranger_are_not_looked_at(
     assert run(maker, tmp_path, "restore", point.hex(), str(tmp_path / "target")) == 20
     for entry in ENTRIES[:4]:
         compare(tmp_path / "target", entry)
+
+
+def test_it_runs_as_a_program_of_its_own(maker: Maker, tmp_path: Path) -> None:
+    """Nothing but one file: it is copied away from the project first."""
+    point = maker.back_up(ENTRIES[:7])
+    program = shutil.copy(TOOL, tmp_path / "extract")
+    (tmp_path / "password").write_text(PASSWORD)
+    way = [str(tmp_path / "repository"), "--password-file", str(tmp_path / "password")]
+
+    def started(*command: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-I", str(program), *way, *command]
+        return subprocess.run(line, capture_output=True, text=True, check=False, cwd="/")
+
+    listed = started("list")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert listed.stdout.startswith(point.hex()[:16])
+    assert "\\n" in started("ls", point.hex()).stdout
+    refused = started("restore", "nothing", "nowhere")
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
