@@ -5,7 +5,9 @@ The vectors hold pieces of a vault only. `doubles/holdfast_extract_vault.py` the
 small ones from the text.
 """
 
+import contextlib
 import os
+import random
 import re
 import shutil
 import stat
@@ -572,3 +574,20 @@ def test_it_runs_as_a_program_of_its_own(maker: Maker, tmp_path: Path) -> None:
     refused = started("restore", "nothing", "nowhere")
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_changed_nodes_and_frames_only_ever_raise_our_own_error(seed: int) -> None:
+    """A hostile repository cannot make the parsers fail in a surprising way."""
+    chance = random.Random(seed)
+    nodes = [case["node"] for case in cases("nodes")]
+    frames = [case["input"] for case in cases("frames")]
+    for _ in range(1000):
+        node, frame = bytearray(chance.choice(nodes)), bytearray(chance.choice(frames))
+        for data in (node, frame):
+            for _ in range(chance.randint(1, 3) if data else 0):
+                data[chance.randrange(len(data))] = chance.choice([0, 1, 0x44, 0x80, 0x83, 0xFF])
+        with contextlib.suppress(EXTRACT.ExtractError):
+            EXTRACT.parse_node(bytes(node))
+        with contextlib.suppress(EXTRACT.ExtractError):
+            EXTRACT.parse_frame(chance.choice([0, 1, 2, 4, 6, 11, 15]), "it", bytes(frame))
