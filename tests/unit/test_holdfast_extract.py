@@ -591,3 +591,18 @@ def test_changed_nodes_and_frames_only_ever_raise_our_own_error(seed: int) -> No
             EXTRACT.parse_node(bytes(node))
         with contextlib.suppress(EXTRACT.ExtractError):
             EXTRACT.parse_frame(chance.choice([0, 1, 2, 4, 6, 11, 15]), "it", bytes(frame))
+
+
+def test_a_session_drops_and_replaces_only_what_is_its_own(maker: Maker, tmp_path: Path) -> None:
+    """Otherwise one writer could make the packs of another one vanish."""
+    point = maker.back_up(ENTRIES[:4])
+    packs, index, victim = maker.last_packs, maker.index, maker.last_session
+    maker.back_up([ENTRIES[0]])
+    drops = b"".join(sorted(pack + maker.last_session.id for pack in packs))
+    maker.last_session.put_index(maker.last_packs, index, drops)
+    drops = b"".join(sorted(pack + victim.id for pack in packs))
+    maker.last_session.put_index(maker.last_packs, index, drops)
+
+    assert run(maker, tmp_path, "restore", point.hex(), str(tmp_path / "target")) == 0
+    for entry in ENTRIES[:4]:
+        compare(tmp_path / "target", entry)
