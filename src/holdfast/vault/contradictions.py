@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
-from holdfast.base.ids import PointId, SeriesId, SessionId, WriterId
+from holdfast.base.ids import PackId, PointId, SeriesId, SessionId, WriterId
 from holdfast.format import names
 from holdfast.format.point import Point
 from holdfast.vault.inventory import Finding, Inventory
@@ -106,6 +106,9 @@ def _keys(relations: Relations) -> Iterator[Finding]:
 def _sessions(inventory: Inventory) -> Iterator[Finding]:
     """What a session says of its point when it ends is the last trace of the newest point."""
     forgotten = inventory.forgotten()
+    forgets = names.forgets_prefix(inventory.vault_id)
+    if any(name.startswith(forgets) for name in inventory.damaged):
+        return  # What it says may be just this.
     for leases in inventory.leases.values():
         last = leases[max(leases)]
         if last.ended and last.point is not None and last.point not in forgotten:
@@ -141,6 +144,26 @@ def _points(relations: Relations) -> Iterator[Finding]:
                 "It and its refs disagree about the sessions that it draws on.",
             )
         yield from _needed_packs(relations, point)
+    yield from _needed_indexes(relations)
+
+
+def _needed_indexes(relations: Relations) -> Iterator[Finding]:
+    """Look for packs that points need and no index object names; one finding for each group."""
+    inventory = relations.inventory
+    folder = names.indexes_prefix(inventory.vault_id)
+    if any(name.startswith(folder) for name in inventory.damaged):
+        return
+    refs = {point.refs_hash for point in inventory.points.values()} & relations.needs.keys()
+    lost = set().union(*(relations.needs[item].packs for item in refs)) - relations.indexed
+    by_folder: defaultdict[str, set[SessionId]] = defaultdict(set)
+    for pack_id in lost:
+        session = inventory.sessions.get(relations.owner[pack_id])
+        if session is not None:
+            group = names.indexes_prefix(inventory.vault_id, session.body.group_id)
+            by_folder[group].add(session.body.session_id)
+    for name, sessions in sorted(by_folder.items()):
+        which = ", ".join(session.hex() for session in sorted(sessions))
+        yield Finding(name, _MISSING, f"No index object names needed packs of session {which}.")
 
 
 def _is_unfinished(inventory: Inventory, point: Point) -> bool:
@@ -166,12 +189,6 @@ def _needed_packs(relations: Relations, point: Point) -> Iterator[Finding]:
             yield Finding(name, _MISSING, "A restore point needs it.")
         elif pack_id in relations.dropped:
             yield Finding(name, ProblemKind.CONTRADICTION, "It is needed, and the index drops it.")
-    lost = needs.packs - relations.indexed
-    folder = names.indexes_prefix(vault_id)
-    if lost and not any(name.startswith(folder) for name in inventory.damaged):
-        sessions = sorted({relations.owner[pack].hex() for pack in lost if pack in relations.owner})
-        detail = f"No index object names {len(lost)} needed packs of session {', '.join(sessions)}."
-        yield Finding(folder, _MISSING, detail)
 
 
 def _by_series(
@@ -197,11 +214,14 @@ def _series(inventory: Inventory) -> Iterator[Finding]:
         name.startswith((names.points_prefix(vault_id), names.forgets_prefix(vault_id)))
         for name in inventory.damaged
     )
+    has_all_forgets = not any(
+        name.startswith(names.forgets_prefix(vault_id)) for name in inventory.damaged
+    )
     for (writer, series), counters in sorted(_by_series(inventory).items()):
         for points in counters.values():
             for point_id in points:
                 before = inventory.points[point_id].predecessor
-                if before is not None and before not in named:
+                if before is not None and before not in named and has_all_forgets:
                     name = names.point_name(vault_id, before)
                     if name not in inventory.sizes:
                         yield Finding(name, _MISSING, f"Restore point {point_id.hex()} follows it.")
@@ -266,7 +286,7 @@ def _packs(relations: Relations) -> Iterator[Finding]:
 
 
 def pack_without_list(
-    relations: Relations, pack_id: bytes, session_id: SessionId
+    relations: Relations, pack_id: PackId, session_id: SessionId
 ) -> Finding | None:
     """Judge a whole pack that no packlist names: left by a dead session, or put there by somebody.
 
@@ -275,10 +295,15 @@ def pack_without_list(
     inventory = relations.inventory
     leases = inventory.leases.get(session_id)
     folder = names.packlists_prefix(inventory.vault_id, session_id)
-    if any(name.startswith(folder) for name in inventory.damaged):
-        return None
+    is_open = any(session_id in needs.open_sessions for needs in relations.needs.values())
+    if (
+        is_open
+        or pack_id in relations.indexed
+        or any(name.startswith(folder) for name in inventory.damaged)
+    ):
+        return None  # What is missing is the packlist.
     if leases and leases[max(leases)].ended and session_id in inventory.sessions:
-        name = f"{names.packs_prefix(inventory.vault_id)}{pack_id[:1].hex()}/{pack_id.hex()}"
+        name = names.pack_name(inventory.vault_id, pack_id)
         return Finding(
             name, ProblemKind.ADDITIONAL, "Its session has ended without listing this pack."
         )

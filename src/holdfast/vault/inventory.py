@@ -157,6 +157,7 @@ class Inventory:
     damaged: set[str] = field(default_factory=set)
     unattributed: set[str] = field(default_factory=set)
     lost_writers: set[WriterId] = field(default_factory=set)
+    lacks_statements: bool = False
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -401,8 +402,10 @@ def _check_signer(loaded: Loaded[Any], verifier: Verifier | None, found: Invento
 
 def _rests_on_damage(body: Body, found: Inventory) -> bool:
     """Tell whether the certificate or statement that a signature needs is itself not usable."""
-    wanted = getattr(body, "statement_number", None)
-    if wanted is not None and found.chain is not None and wanted >= len(found.chain.links):
+    wanted = getattr(body, "statement_number", -1)
+    if found.chain is not None and wanted >= len(found.chain.links):
+        found.lacks_statements = True
+    if found.lacks_statements:
         return True
     if getattr(body, "writer_id", None) in found.lost_writers:
         return True

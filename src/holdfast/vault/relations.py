@@ -167,8 +167,9 @@ class Relations:
         """Return *findings* with the points that they touch, one problem an object, sorted."""
         first: dict[tuple[str, str], Problem] = {}
         for name, kind, detail, packs in findings:
-            # Several objects whose names nobody knows may be missing from one folder.
-            key = (name, detail if name.endswith("/") else "")
+            # Several points whose names nobody knows may be missing.
+            is_point = name == names.points_prefix(self.inventory.vault_id)
+            key = (name, detail if is_point else "")
             if key not in first:
                 points = {*self.touched(name), *chain(*map(self.points_needing, packs))}
                 first[key] = Problem(name, kind, detail, tuple(sorted(points)))
