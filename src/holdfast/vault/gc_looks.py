@@ -15,6 +15,7 @@ from holdfast.format.point import Point, Refs
 from holdfast.format.session import Packlist, Session
 from holdfast.format.tables import Body
 from holdfast.storage.errors import ObjectMissingError
+from holdfast.vault.attribution import check_attributed
 from holdfast.vault.check_errors import UpkeepRefusedError
 from holdfast.vault.errors import DamagedObjectError, MissingObjectError
 from holdfast.vault.gc_plan import GcView, RefsNeeds
@@ -41,6 +42,7 @@ class GcLooks:
             raise UpkeepRefusedError("The vault's key statements cannot be read.", hint=_HINT)
         self._objects: Final = objects
         self._verifier: Final = Verifier(inventory.chain, objects)
+        self._verifier.expect_sessions()
         self._wait = wait
         self.vault_id: Final = objects.vault_id
         self._points: Final[dict[ObjectHash, Point]] = {
@@ -172,14 +174,12 @@ class GcLooks:
             return known[listed.hash]
         try:
             loaded = self._objects.load(listed.name, body)
-            self._verifier.check(loaded)
-        except MissingObjectError:
-            if self._objects.exists(listed.name):
-                raise
-            return None
+            check_attributed(self._verifier, self.vault_id, loaded)
         except HoldfastError as error:
             if error.retryable:
                 raise
+            if isinstance(error, MissingObjectError) and not self._objects.exists(listed.name):
+                return None
             raise UpkeepRefusedError(
                 f"'{listed.name}' cannot be believed, so nobody knows what it keeps:"
                 f" {error.message}",
@@ -190,8 +190,9 @@ class GcLooks:
 
     def _resolved(self, refs_hash: ObjectHash, body: Refs) -> RefsNeeds | None:
         """Return what refs keep; None if they are gone, and what they kept with them."""
+        packs: set[PackId] = set()
         for attempt in range(2):
-            packs: set[PackId] = set()
+            packs.clear()
             is_whole = True
             for item in body.sessions:
                 found, is_listed = self._packs_of(item.session_id, item.runs, again=attempt > 0)
@@ -205,9 +206,21 @@ class GcLooks:
         name = names.refs_name(self.vault_id, refs_hash)
         if not self._objects.exists(name):
             return None
+        if self._is_of_a_sleeper(refs_hash, body):
+            return RefsNeeds(frozenset(packs), frozenset({body.session_id}))
         raise UpkeepRefusedError(
             f"'{name}' needs packs that are in no packlist, so nobody knows which.", hint=_HINT
         )
+
+    def _is_of_a_sleeper(self, refs_hash: ObjectHash, body: Refs) -> bool:
+        """Tell whether refs were put by a session that was collected while it slept.
+
+        It never makes a point of them, because it looks for the sessions that they draw on (G1).
+        """
+        if any(point.refs_hash == refs_hash for point in self.points().values()):
+            return False
+        present = self.sessions().keys()
+        return any(item.session_id not in present for item in body.sessions)
 
     def _packs_of(
         self, session_id: SessionId, runs: tuple[int, ...], *, again: bool
@@ -256,7 +269,9 @@ def check_understood(inventory: Inventory) -> None:
     wrong = sorted(
         name
         for name in (*inventory.damaged, *inventory.unattributed)
-        if name.startswith(deciding) or name == names.MARKER_NAME
+        # A name that is none is no part of the vault.
+        if name == names.MARKER_NAME
+        or (name.startswith(deciding) and names.parse_name(name) is not None)
     )
     if inventory.chain is None or wrong:
         which = wrong[0] if wrong else names.vault_name(inventory.vault_id)

@@ -34,6 +34,7 @@ from holdfast.keys.errors import ChainError
 from holdfast.keys.slots import read_slot
 from holdfast.keys.statements import KeyChain
 from holdfast.keys.writers import read_certificate
+from holdfast.vault.attribution import check_attributed
 from holdfast.vault.check_errors import MisplacedObjectError
 from holdfast.vault.errors import (
     DamagedObjectError,
@@ -204,6 +205,8 @@ def read_inventory(
     _read_root(objects, found)
     _read_chain(objects, found)
     verifier = None if found.chain is None else Verifier(found.chain, objects)
+    if verifier is not None:
+        verifier.expect_sessions()
     total, done = sum(len(found.listed[kind]) for kind in _READING), 0
     for kind in _READING:
         for listed in found.listed[kind]:
@@ -391,7 +394,7 @@ def _check_signer(loaded: Loaded[Any], verifier: Verifier | None, found: Invento
                 raise _DependencyError("its epoch has not begun")
             read_certificate(chain, loaded.name, loaded.data)
         else:
-            verifier.check(loaded)
+            check_attributed(verifier, chain.vault_id, loaded)
     except (MissingObjectError, DamagedObjectError) as error:
         raise _DependencyError(error.message) from error
     except SignatureError as error:

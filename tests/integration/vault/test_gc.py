@@ -199,7 +199,7 @@ def set_listing_delay(backend: MemoryBackend, milliseconds: int) -> None:
     backend.put(names.MARKER_NAME, frames.build_hash_ended(frames.KIND_MARKER, body))
 
 
-@pytest.mark.parametrize("pause", range(1, 8))
+@pytest.mark.parametrize("pause", range(1, 10))
 def test_two_gcs_at_once_end_without_error_and_lose_nothing(rich: RichVault, pause: int) -> None:
     """The second runs from end to end while the first one is at one of its calls."""
     backend = MeetingBackend(rich.vault.backend, at_put=pause, do=lambda: run_gc(rich))
@@ -240,3 +240,36 @@ def test_damage_in_what_decides_is_refused_and_nothing_is_deleted(rich: RichVaul
     with pytest.raises(UpkeepRefusedError, match="nobody can say what is needed"):
         run_gc(rich)
     assert stored(rich) == before
+
+
+def test_what_a_session_puts_after_it_was_collected_is_collected_too(
+    rich: RichVault, tmp_path: Path
+) -> None:
+    """Its packs, packlist, index object and refs arrive when its session is long gone."""
+    late = sleeper(rich, tmp_path)
+    run_gc(rich)
+    for name, data in late.items():
+        rich.vault.backend.put(name, data)
+    report = verify(rich.objects(), rich.ring, random=rich.vault.machine.random)
+    result = run_gc(rich)
+
+    assert report.problems == ()
+    assert (result.refs, result.packlists, result.leases) == (1, 1, 1)
+    check_clean(rich)
+
+
+def sleeper(rich: RichVault, folder: Path) -> dict[str, bytes]:
+    """Return what a session puts when it wakes up; until then there is nothing but its session."""
+    write_source(folder / "home", 9, files=8)
+    before = stored(rich)
+    back_up(rich.vault, folder / "home", "asleep")
+    put = stored(rich).keys() - before
+    late = {name: rich.vault.backend.get(name) for name in put}
+    for name in put:
+        if "/sessions/" not in name:
+            rich.vault.backend.delete(name)
+    return {
+        name: data
+        for name, data in late.items()
+        if "/sessions/" not in name and "/points/" not in name and not name.endswith("/1")
+    }
