@@ -5,8 +5,14 @@ A storage provider or an auditor can do this. What it cannot see: whether a writ
 
 from collections.abc import Callable
 
-from holdfast.vault.contradictions import find_contradictions, garbage, notes
+from holdfast.vault.contradictions import (
+    find_contradictions,
+    find_vanished,
+    garbage,
+    notes,
+)
 from holdfast.vault.inventory import Finding, Inventory, counted, read_inventory
+from holdfast.vault.local import KnownVault
 from holdfast.vault.objects import ObjectStore
 from holdfast.vault.pack_looks import PackLook, PackLooks, look_at_packs
 from holdfast.vault.relations import Relations
@@ -21,10 +27,16 @@ def nobody(phase: str, done: int, total: int | None, size_bytes: int) -> None:
     del phase, done, total, size_bytes
 
 
-def blind_verify(objects: ObjectStore, *, progress: CheckProgress = nobody) -> Report:
+def blind_verify(
+    objects: ObjectStore,
+    *,
+    known: KnownVault | None = None,
+    progress: CheckProgress = nobody,
+) -> Report:
     """Read everything in the vault, keys needed for nothing.
 
-    Damage is in the report; it never ends the work.
+    What this machine has seen of the vault (*known*) and what is gone counts as missing. Damage is
+    in the report; it never ends the work.
 
     Raises:
         StorageError: the storage failed.
@@ -37,7 +49,7 @@ def blind_verify(objects: ObjectStore, *, progress: CheckProgress = nobody) -> R
         sorted(inventory.packs),
         lambda packs, size: progress("packs", packs, len(inventory.packs), size),
     )
-    return report_of(relations, looks.findings, looks=looks, contents_opened=False)
+    return report_of(relations, looks.findings, looks=looks, contents_opened=False, known=known)
 
 
 def take_inventory(objects: ObjectStore, progress: CheckProgress) -> Inventory:
@@ -51,12 +63,15 @@ def report_of(
     *,
     looks: PackLooks,
     contents_opened: bool,
+    known: KnownVault | None,
     more_notes: tuple[str, ...] = (),
 ) -> Report:
     """Put together what was found."""
     inventory = relations.inventory
     # The closest look first: of several findings about one object the first one stands.
     everything = [*inventory.findings, *findings, *find_contradictions(relations)]
+    if known is not None:
+        everything += find_vanished(inventory, known)
     if inventory.chain is None:
         more_notes = (
             *more_notes,

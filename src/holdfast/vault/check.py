@@ -14,6 +14,7 @@ from holdfast.format.point import Point
 from holdfast.keys.keyring import ReadRing
 from holdfast.vault.blind import CheckProgress, nobody, report_of, take_inventory
 from holdfast.vault.inventory import Finding
+from holdfast.vault.local import KnownVault
 from holdfast.vault.objects import ObjectStore
 from holdfast.vault.opened_index import OpenedIndex
 from holdfast.vault.pack_looks import PackLooks
@@ -30,6 +31,7 @@ def check(
     ring: ReadRing | None,
     *,
     cache: Path | None = None,
+    known: KnownVault | None = None,
     progress: CheckProgress = nobody,
 ) -> Report:
     """Check everything but the contents of packs; walk each tree node once.
@@ -59,6 +61,7 @@ def check(
         relations,
         findings,
         looks=PackLooks(),
+        known=known,
         contents_opened=False,
         more_notes=(*more_notes, NOT_READ),
     )

@@ -11,6 +11,7 @@ from holdfast.base.ids import PackId, PointId, SeriesId, SessionId, WriterId
 from holdfast.format import names
 from holdfast.format.point import Point
 from holdfast.vault.inventory import Finding, Inventory
+from holdfast.vault.local import KnownVault
 from holdfast.vault.relations import Relations
 from holdfast.vault.report import ProblemKind
 
@@ -32,11 +33,26 @@ def find_contradictions(relations: Relations) -> Iterator[Finding]:
     yield from _packs(relations)
 
 
+def find_vanished(inventory: Inventory, known: KnownVault) -> Iterator[Finding]:
+    """Say what this machine has seen before and what is gone without a forget."""
+    vault_id = inventory.vault_id
+    said = "This machine has seen it."
+    if known.statement is not None:
+        name = names.statement_name(vault_id, known.statement.number, known.statement.hash)
+        if name not in inventory.sizes:
+            yield Finding(name, _MISSING, said)
+    forgotten = inventory.forgotten()
+    for head in known.heads.values():
+        name = names.point_name(vault_id, head.point)
+        if name not in inventory.sizes and head.point not in forgotten:
+            yield Finding(name, _MISSING, said)
+
+
 def garbage(relations: Relations) -> list[str]:
     """Return the names of well-formed objects that no point needs, neither directly nor not.
 
-    They are what dead sessions and half-done upkeep leave; a gc removes them. What a running
-    session has not finished yet is among them: nobody can tell.
+    They are what dead sessions and half-done upkeep leave; a gc removes them. What is going on
+    right now is among them (packs of a session, tombstones of a gc): nobody can tell.
     """
     inventory = relations.inventory
     vault_id = inventory.vault_id
@@ -54,6 +70,18 @@ def garbage(relations: Relations) -> list[str]:
     found = [names.refs_name(vault_id, item) for item in inventory.refs.keys() - needed_refs]
     found += [names.pack_name(vault_id, item) for item in inventory.packs.keys() - needed]
     found += [item.name for key, item in inventory.sessions.items() if key not in drawn]
+    found += [
+        names.index_name(vault_id, inventory.indexes[item].group_id, item)
+        for item in inventory.replaced() & inventory.indexes.keys()
+    ]
+    for session_id in inventory.packlists.keys() - inventory.sessions.keys():
+        found += [item.name for item in inventory.packlists[session_id]]
+    for session_id in inventory.leases.keys() - inventory.sessions.keys():
+        found += [
+            names.lease_name(vault_id, session_id, number)
+            for number in inventory.leases[session_id]
+        ]
+    found += [names.tombstone_name(vault_id, item) for item in inventory.tombstones]
     return sorted(found)
 
 

@@ -528,13 +528,16 @@ class _Gc:
 
         Only after the silence in which no session moved: a change of keys takes seconds.
         """
-        vault_id = self._objects.vault_id
-        statements = {item.name for item in inventory.listed[frames.KIND_STATEMENT]}
-        if set(looks.names(frames.KIND_STATEMENT)) != statements or inventory.chain is None:
+        if inventory.chain is None:
             return
+        vault_id = self._objects.vault_id
         named = {slot.slot_hash for link in inventory.chain.links for slot in link.body.slots}
         left = [names.slot_name(vault_id, slot) for slot in inventory.slots.keys() - named]
         prefix = names.writers_prefix(vault_id)
         left += [name for name in inventory.unattributed if name.startswith(prefix)]
-        for name in sorted(left):
-            self._count(keys=looks.delete(name))
+        if left and self._result.waited_seconds < self._patience.silence_seconds:
+            self._sleep(self._patience.silence_seconds)
+        statements = {item.name for item in inventory.listed[frames.KIND_STATEMENT]}
+        if set(looks.names(frames.KIND_STATEMENT)) == statements:
+            for name in sorted(left):
+                self._count(keys=looks.delete(name))

@@ -15,6 +15,7 @@ from holdfast.vault.blind import CheckProgress, nobody, report_of, take_inventor
 from holdfast.vault.check_errors import SampleError
 from holdfast.vault.errors import MissingObjectError
 from holdfast.vault.inventory import Finding, Inventory
+from holdfast.vault.local import KnownVault
 from holdfast.vault.objects import ObjectStore
 from holdfast.vault.opened_index import OpenedIndex
 from holdfast.vault.pack_looks import OpeningPackLook, PackLook, look_at_packs
@@ -32,6 +33,7 @@ def verify(
     random: Random,
     cache: Path | None = None,
     sample_percent: float = WHOLE,
+    known: KnownVault | None = None,
     progress: CheckProgress = nobody,
 ) -> Report:
     """Read every pack, or *sample_percent* of them (at least one), and all other objects.
@@ -72,6 +74,7 @@ def verify(
         relations,
         findings + looks.findings,
         looks=looks,
+        known=known,
         contents_opened=ring is not None,
         more_notes=tuple(more_notes),
     )

@@ -5,13 +5,13 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from doubles.rich_vaults import back_up, forget, write_source
-from doubles.storage import DyingBackend, PowerCut
-from doubles.vaults import make_machine, make_vault
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from doubles.rich_vaults import back_up, forget, write_source
+from doubles.storage import DyingBackend, PowerCut
+from doubles.vaults import make_machine, make_vault
 from holdfast.base.ids import PointId
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.gc import Patience, apply_gc
@@ -91,5 +91,5 @@ class VaultLife(RuleBasedStateMachine):
         assert set(self.visible()) == self.points
 
 
-VaultLife.TestCase.settings = settings(max_examples=4, stateful_step_count=8, deadline=None)
+VaultLife.TestCase.settings = settings(max_examples=15, stateful_step_count=10, deadline=None)
 TestVaultLife = VaultLife.TestCase
