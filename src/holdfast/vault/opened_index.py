@@ -102,7 +102,7 @@ class OpenedIndex:
             [(owner.session_id, owner.writer_id, owner.count) for owner in body.owners],
             body.row_count,
             b"".join(body.replaces),
-            b"".join(drop.pack_id + drop.session_id for drop in body.drops),
+            body.drops,
         )
         write_part(self._folder, name, description, presence, table)
         replace_file(self._folder / f"{name.hex()}.positions", positions)
