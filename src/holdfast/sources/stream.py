@@ -4,9 +4,10 @@ import os
 import signal
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self
+from typing import IO, Final, Self
 
 from holdfast.sources.errors import (
     CommandFailedError,
@@ -91,9 +92,17 @@ class CommandSource:
         Raises:
             CommandNotFoundError: it cannot be started.
         """
+        # Started by a thread: an interrupt reaches the main thread only, so that whenever it comes
+        # the process is known here and is ended with the block.
+        with ThreadPoolExecutor(1) as starter:
+            output = starter.submit(self._start).result()
+        with output:
+            return os.dup(output.fileno())
+
+    def _start(self) -> IO[bytes]:
         try:
             # In a group of its own, so that what the command starts can be ended with it.
-            process = subprocess.Popen(  # noqa: S603 - the person's own command, without a shell
+            self._process = subprocess.Popen(  # noqa: S603 - the person's own command, without a shell
                 self._words,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -104,11 +113,9 @@ class CommandSource:
             raise CommandNotFoundError(
                 f"The command '{self._words[0]}' cannot be started: {reason}."
             ) from error
-        self._process = process
-        if process.stdout is None:
+        if self._process.stdout is None:
             raise CommandNotFoundError(f"The command '{self._words[0]}' has no output.")
-        with process.stdout as output:
-            return os.dup(output.fileno())
+        return self._process.stdout
 
     def finish(self) -> None:
         """Wait for the command; call it when its output has ended, before a point is made.
