@@ -13,7 +13,7 @@ from doubles.writing import NODE_KEY, VAULT, Desk, no_room_beyond, parameters
 from holdfast.base.secrets import Secret
 from holdfast.core.python import content, state
 from holdfast.core.python.entries import EXTENT_MAP, FILE, Entry
-from holdfast.core.python.leaves import LeafSection, decode_leaf
+from holdfast.core.python.leaves import decode_leaf
 from holdfast.core.python.state import RecordedTree, StateWriter
 from holdfast.core.run_errors import SpoolError
 
@@ -58,8 +58,8 @@ def opens(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 
 def recorded(tree: RecordedTree, names: list[bytes]) -> list[Entry | None]:
-    places = tree.places(b"", names)
-    return [places[name][0].entry(places[name][1]) if name in places else None for name in names]
+    entries = {entry.name: entry for section in tree.sections(b"", names) for entry in section}
+    return [entries.get(name) for name in names]
 
 
 def test_what_was_recorded_is_found_again(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_what_was_recorded_is_found_again(tmp_path: Path) -> None:
     assert recorded(tree, names) == [entries.get(name) for name in names]
     assert tree.extent_node(entries[b"large"].ids) == desk.chunk(entries[b"large"].ids)
     assert tree.extent_node(bytes(32)) is None
-    assert tree.places(b"folder\0", [b"x"]) == {}
+    assert tree.sections(b"folder\0", [b"x"]) == []
 
 
 def test_a_file_that_is_cut_anywhere_is_no_state(tmp_path: Path) -> None:
@@ -145,10 +145,9 @@ def test_sections_are_let_go_of_as_the_names_go_by(tmp_path: Path) -> None:
     names = [b"%03d" % number for number in range(300)]
     for start in range(0, 300, 10):
         piece = names[start : start + 10]
-        places = tree.places(b"", piece)
-        sections: list[LeafSection] = list({id(one): one for one, _ in places.values()}.values())
+        sections = tree.sections(b"", piece)
 
-        assert places.keys() >= set(piece)
+        assert {name for one in sections for name in one.names} >= set(piece)
         assert all(one.names[-1] >= piece[0] and one.names[0] <= piece[-1] for one in sections)
 
 

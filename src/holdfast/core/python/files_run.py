@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from bisect import bisect_left, bisect_right
 from pathlib import Path
 from typing import Final
 
@@ -100,37 +101,80 @@ class FilesRun(StoringRun):
         return (yield from self._finish())
 
     def _take(self, piece: scan.Slice) -> Work[None]:
-        unchanged = self._unchanged(piece)
+        recorded = self._recorded
+        sections = [] if recorded is None else recorded.sections(piece.prefix, piece.names)
+        columns = self._taken_over(piece, sections) if sections else None
+        if columns is None:
+            columns = yield from self._one_by_one(piece, self._unchanged(piece, sections))
+        self._items += len(columns)
+        for kind in self._counts:
+            self._counts[kind] += columns.types.count(kind)
+        if len(columns):
+            self._builder.add_many(columns)
+
+    def _one_by_one(
+        self, piece: scan.Slice, unchanged: dict[bytes, tuple[LeafSection, int]]
+    ) -> Work[Columns]:
         columns = Columns(piece.prefix)
         unseen = 0
         for name, status in zip(piece.names, piece.status, strict=True):
             known = unchanged.get(name)
             if known is not None:
                 self._take_over(columns, name, status, *known)
-            else:
-                entry = self._read(piece, name, status)
-                if isinstance(entry, OpenFile):
-                    entry = yield from self._read_large(piece, name, entry)
-                if entry is None:
-                    continue
-                columns.append(entry)
-                unseen += entry.size
-                if unseen >= PAUSE_BYTES:
-                    unseen = 0
-                    yield from self._pause()
-            self._items += 1
-        for kind in self._counts:
-            self._counts[kind] += columns.types.count(kind)
-        if len(columns):
-            self._builder.add_many(columns)
+                continue
+            entry = self._read(piece, name, status)
+            if isinstance(entry, OpenFile):
+                entry = yield from self._read_large(piece, name, entry)
+            if entry is None:
+                continue
+            columns.append(entry)
+            unseen += entry.size
+            if unseen >= PAUSE_BYTES:
+                unseen = 0
+                yield from self._pause()
+        return columns
 
     # --- unchanged ----------------------------------------------------------------------------
 
-    def _unchanged(self, piece: scan.Slice) -> dict[bytes, tuple[LeafSection, int]]:
+    def _taken_over(self, piece: scan.Slice, sections: list[LeafSection]) -> Columns | None:
+        """Take a slice over as a whole: only if all of it is recorded and unchanged.
+
+        This is what nearly every folder comes to, and column by column it takes a third of the
+        time that it takes entry by entry.
+        """
+        columns = _between(sections, piece.names[0], piece.names[-1])
+        status = piece.status
+        if (
+            columns.names != piece.names
+            or columns.mtimes != [one.st_mtime_ns for one in status]
+            or columns.ctimes != [one.st_ctime_ns for one in status]
+            or columns.inodes != [one.st_ino for one in status]
+            or max(columns.ctimes) > self._unchanged_before
+            or list(columns.types) != [_TYPES.get(stat.S_IFMT(one.st_mode)) for one in status]
+            or columns.sizes != [one.st_size if stat.S_ISREG(one.st_mode) else 0 for one in status]
+            or EXTENT_MAP in columns.extent_counts
+        ):
+            return None
+        ids = _split(b"".join(columns.ids))
+        for rare in columns.rare.values():
+            ids += _ids_in(rare)
+        if not self._store.has_all([ids])[0]:
+            return None
+        columns.modes = [one.st_mode & 0o7777 for one in status]
+        columns.uids = [one.st_uid for one in status]
+        columns.gids = [one.st_gid for one in status]
+        self._bytes_read += sum(columns.sizes)
+        return columns
+
+    def _unchanged(
+        self, piece: scan.Slice, sections: list[LeafSection]
+    ) -> dict[bytes, tuple[LeafSection, int]]:
         """Return the entries whose content need not be read, with where they are recorded."""
-        if self._recorded is None:
-            return {}
-        places = self._recorded.places(piece.prefix, piece.names)
+        places = {
+            name: (section, position)
+            for section in sections
+            for position, name in enumerate(section.names)
+        }
         candidates: list[tuple[bytes, tuple[LeafSection, int]]] = []
         needs: list[list[bytes]] = []
         for name, status in zip(piece.names, piece.status, strict=True):
@@ -167,11 +211,8 @@ class FilesRun(StoringRun):
             if ids is None:
                 return None
         else:
-            ids = [joined[start : start + ID_SIZE] for start in range(0, len(joined), ID_SIZE)]
-        for _, value in section.rare.get(position, ()):
-            if isinstance(value, tuple):
-                ids.extend(one for one in value if isinstance(one, bytes))
-        return ids
+            ids = _split(joined)
+        return ids + _ids_in(section.rare.get(position, ()))
 
     def _map_needs(self, root: bytes) -> list[bytes] | None:
         ids: list[bytes] = []
@@ -356,6 +397,31 @@ class FilesRun(StoringRun):
             holes=holes,
             xattrs=xattrs,
         )
+
+
+def _between(sections: list[LeafSection], first: bytes, last: bytes) -> Columns:
+    """Return what *sections* hold from one name to another, both included."""
+    columns = Columns(sections[0].folder)
+    for section in sections:
+        start = bisect_left(section.names, first)
+        stop = bisect_right(section.names, last)
+        columns.extend(section.columns(), start, stop)
+    return columns
+
+
+def _split(ids: bytes) -> list[bytes]:
+    return [ids[start : start + ID_SIZE] for start in range(0, len(ids), ID_SIZE)]
+
+
+def _ids_in(rare: Rare) -> list[bytes]:
+    """Return the ids of the chunks that long values are in."""
+    return [
+        one
+        for _, value in rare
+        if isinstance(value, tuple)
+        for one in value
+        if isinstance(one, bytes)
+    ]
 
 
 def _version(status: os.stat_result) -> tuple[int, int, int]:

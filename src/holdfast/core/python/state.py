@@ -10,7 +10,7 @@ that does not have its id counts as not recorded.
 
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Self
@@ -114,11 +114,11 @@ class RecordedTree:
         """Let go of the file; nothing is asked for afterwards."""
         os.close(self._fd)
 
-    def places(self, folder: bytes, names: list[bytes]) -> Mapping[bytes, tuple[LeafSection, int]]:
-        """Return where entries of *folder* are recorded: (section, position) by name.
+    def sections(self, folder: bytes, names: list[bytes]) -> list[LeafSection]:
+        """Return, in order, the recorded sections of *folder* that reach into the range of *names*.
 
-        Knows all of *names* that are recorded. Folders, and the names of one folder, are asked for
-        in ascending order, so that no more than the sections around them are held at once.
+        Folders, and the names of one folder, are asked for in ascending order, so that no more
+        than the sections around them are held at once.
         """
         first, last = names[0], names[-1]
         held = [
@@ -133,11 +133,7 @@ class RecordedTree:
                 held.append(section)
             self._next = next(self._sections, None)
         self._held = held
-        return {
-            name: (section, position)
-            for section in held
-            for position, name in enumerate(section.names)
-        }
+        return held
 
     def extent_node(self, node_id: bytes) -> bytes | None:
         """Return a recorded node of an extent map, unless it is damaged."""
