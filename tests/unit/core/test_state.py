@@ -353,3 +353,21 @@ def test_parameters_decide_nothing_about_the_state(tmp_path: Path) -> None:
     path = desk.backup(source, started_ns=LATER).state
 
     assert desk.backup(source, path).statistics.new_chunks == 0
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_files_in_one_folder_are_taken_over(
+    tmp_path: Path, opens: list[bytes]
+) -> None:
+    desk = Desk(tmp_path)
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(100_000):
+        os.mknod(source / f"{number:x}")
+    first = desk.backup(source, started_ns=LATER)
+    opened = len(opens)
+    second = desk.backup(source, first.state)
+
+    assert opened == first.statistics.files == 100_000
+    assert len(opens) == opened
+    assert second.root == first.root
