@@ -11,9 +11,11 @@ import pytest
 from doubles.trees import build_small_tree, mutate_tree
 from doubles.writing import NODE_KEY, VAULT, Desk, no_room_beyond, parameters
 from holdfast.base.secrets import Secret
-from holdfast.core.python import content, state
+from holdfast.core.face import NodeRule
+from holdfast.core.python import content, state, tree_builder
 from holdfast.core.python.entries import EXTENT_MAP, FILE, Entry
 from holdfast.core.python.leaves import decode_leaf
+from holdfast.core.python.owners import OwnerNames
 from holdfast.core.python.state import RecordedTree, StateWriter
 from holdfast.core.run_errors import SpoolError
 
@@ -58,7 +60,7 @@ def opens(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 
 def recorded(tree: RecordedTree, names: list[bytes]) -> list[Entry | None]:
-    entries = {entry.name: entry for section in tree.sections(b"", names) for entry in section}
+    entries = {entry.name: entry for one in tree.sections(b"", names) for entry in one.section}
     return [entries.get(name) for name in names]
 
 
@@ -145,7 +147,7 @@ def test_sections_are_let_go_of_as_the_names_go_by(tmp_path: Path) -> None:
     names = [b"%03d" % number for number in range(300)]
     for start in range(0, 300, 10):
         piece = names[start : start + 10]
-        sections = tree.sections(b"", piece)
+        sections = [one.section for one in tree.sections(b"", piece)]
 
         assert {name for one in sections for name in one.names} >= set(piece)
         assert all(one.names[-1] >= piece[0] and one.names[0] <= piece[-1] for one in sections)
@@ -209,17 +211,66 @@ def test_exactly_the_changed_files_are_opened(tmp_path: Path, opens: list[bytes]
     assert sum(1 for one in source.rglob("*") if one.is_file()) > 200
 
 
-def test_a_source_that_changed_gives_the_same_tree_with_and_without_state(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
+@pytest.mark.parametrize("rule", [NodeRule(), NodeRule(2, 2, 8, 2048), NodeRule(1, 2, 65536)])
+def test_a_source_that_changed_gives_the_same_tree_with_and_without_state(
+    tmp_path: Path, rule: NodeRule
+) -> None:
+    """Also where leaves come again as they are, among others that do not."""
+    settings = parameters(node_rule=rule)
+    desk = Desk(tmp_path, settings)
     source = tmp_path / "source"
     build_small_tree(source, 2)
     path = None
-    for seed in range(3):
+    for seed in range(4):
         with_state = desk.backup(source, path, started_ns=LATER + seed)
+        fresh = Desk(tmp_path / f"fresh-{seed}", settings).backup(source)
+
         assert desk.findings == []
-        assert with_state.root == Desk(tmp_path / f"fresh-{seed}").backup(source).root
+        assert with_state.root == fresh.root
+        assert with_state.statistics.files == fresh.statistics.files
+        assert with_state.statistics.others == fresh.statistics.others
         path = with_state.state
-        mutate_tree(source, seed)
+        if seed != 1:  # once nothing changes
+            mutate_tree(source, seed)
+
+
+def test_unchanged_leaves_are_not_encoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path)
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(2000):
+        (source / f"{number:05}").write_bytes(b"%d" % number)
+    first = desk.backup(source, started_ns=LATER)
+    encoded = []
+    real = tree_builder.encode_leaf
+    monkeypatch.setattr(
+        tree_builder, "encode_leaf", lambda *given: encoded.append(1) or real(*given)
+    )
+    unchanged = desk.backup(source, first.state)
+    last = len(encoded)
+    (source / "00777").write_bytes(b"changed")
+    changed = desk.backup(source, unchanged.state)
+
+    # The first leaf begins with the root, which comes in a slice of its own; the last one ends
+    # because there is no more. The change makes one or two others.
+    assert last <= 2
+    assert len(encoded) - last <= 4
+    assert unchanged.root == first.root
+    assert changed.root == Desk(tmp_path / "fresh").backup(source).root
+
+
+def test_leaves_with_names_of_owners_that_changed_are_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, source, path = written_state(tmp_path)
+    names = OwnerNames(lambda number: f"renamed-{number}")
+    monkeypatch.setattr("holdfast.core.python.storing_run.user_names", lambda: names)
+    written = desk.backup(source, path)
+
+    assert written.root == Desk(tmp_path / "fresh").backup(source).root
+    assert written.packs != ()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import errno
 import os
 import stat
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +38,7 @@ from holdfast.core.python.entries import (
 from holdfast.core.python.leaves import Columns, LeafSection
 from holdfast.core.python.nodes import decode_node
 from holdfast.core.python.run import Work
-from holdfast.core.python.state import RecordedTree
+from holdfast.core.python.state import RecordedSection, RecordedTree
 from holdfast.core.python.storing_run import PAUSE_BYTES, StoringRun
 from holdfast.core.python.tree_builder import hard_link_key
 
@@ -101,30 +102,41 @@ class FilesRun(StoringRun):
         return (yield from self._finish())
 
     def _take(self, piece: scan.Slice) -> Work[None]:
-        recorded = self._recorded
-        sections = [] if recorded is None else recorded.sections(piece.prefix, piece.names)
-        columns = self._taken_over(piece, sections) if sections else None
-        if columns is None:
-            columns = yield from self._one_by_one(piece, self._unchanged(piece, sections))
-        self._items += len(columns)
-        for kind in self._counts:
-            self._counts[kind] += columns.types.count(kind)
-        if len(columns):
-            self._builder.add_many(columns)
+        names, recorded = piece.names, self._recorded
+        sections = [] if recorded is None else recorded.sections(piece.prefix, names)
+        done = 0
+        for one in sections:
+            section = one.section
+            start = bisect_left(names, section.names[0])
+            stop = start + len(section)
+            if names[start:stop] == section.names and self._come_again(
+                section, piece.status[start:stop]
+            ):
+                yield from self._one_by_one(piece, done, start, sections)
+                self._entries.again(one)
+                self._count(section.types)
+                self._bytes_read += section.size_bytes
+                done = stop
+        yield from self._one_by_one(piece, done, len(names), sections)
 
     def _one_by_one(
-        self, piece: scan.Slice, unchanged: dict[bytes, tuple[LeafSection, int]]
-    ) -> Work[Columns]:
+        self, piece: scan.Slice, start: int, stop: int, sections: list[RecordedSection]
+    ) -> Work[None]:
+        """Take some of a slice entry by entry: take its content over, or read it."""
+        if start == stop:
+            return
+        part = scan.Slice(piece.fd, piece.prefix, piece.names[start:stop], piece.status[start:stop])
+        unchanged = self._unchanged(part, sections)
         columns = Columns(piece.prefix)
         unseen = 0
-        for name, status in zip(piece.names, piece.status, strict=True):
+        for name, status in zip(part.names, part.status, strict=True):
             known = unchanged.get(name)
             if known is not None:
                 self._take_over(columns, name, status, *known)
                 continue
-            entry = self._read(piece, name, status)
+            entry = self._read(part, name, status)
             if isinstance(entry, OpenFile):
-                entry = yield from self._read_large(piece, name, entry)
+                entry = yield from self._read_large(part, name, entry)
             if entry is None:
                 continue
             columns.append(entry)
@@ -132,48 +144,50 @@ class FilesRun(StoringRun):
             if unseen >= PAUSE_BYTES:
                 unseen = 0
                 yield from self._pause()
-        return columns
+        if len(columns):
+            self._entries.add(columns)
+            self._count(columns.types)
+
+    def _count(self, types: bytes | bytearray) -> None:
+        self._items += len(types)
+        for kind in self._counts:
+            self._counts[kind] += types.count(kind)
 
     # --- unchanged ----------------------------------------------------------------------------
 
-    def _taken_over(self, piece: scan.Slice, sections: list[LeafSection]) -> Columns | None:
-        """Take a slice over as a whole: only if all of it is recorded and unchanged.
+    def _come_again(self, section: LeafSection, status: Sequence[os.stat_result]) -> bool:
+        """Say whether all entries of a section are as they are recorded, and all that they need.
 
         This is what nearly every folder comes to, and column by column it takes a third of the
         time that it takes entry by entry.
         """
-        columns = _between(sections, piece.names[0], piece.names[-1])
-        status = piece.status
         if (
-            columns.names != piece.names
-            or columns.mtimes != [one.st_mtime_ns for one in status]
-            or columns.ctimes != [one.st_ctime_ns for one in status]
-            or columns.inodes != [one.st_ino for one in status]
-            or max(columns.ctimes) > self._unchanged_before
-            or list(columns.types) != [_TYPES.get(stat.S_IFMT(one.st_mode)) for one in status]
-            or columns.sizes != [one.st_size if stat.S_ISREG(one.st_mode) else 0 for one in status]
-            or EXTENT_MAP in columns.extent_counts
+            section.mtimes != tuple([one.st_mtime_ns for one in status])
+            or section.ctimes != tuple([one.st_ctime_ns for one in status])
+            or section.inodes != tuple([one.st_ino for one in status])
+            or max(section.ctimes) > self._unchanged_before
+            or section.modes != tuple([one.st_mode & 0o7777 for one in status])
+            or list(section.types) != [_TYPES.get(stat.S_IFMT(one.st_mode)) for one in status]
+            or section.sizes
+            != tuple([one.st_size if stat.S_ISREG(one.st_mode) else 0 for one in status])
+            or section.uids != tuple([one.st_uid for one in status])
+            or section.gids != tuple([one.st_gid for one in status])
+            or EXTENT_MAP in section.extent_counts
         ):
-            return None
-        ids = _split(b"".join(columns.ids))
-        for rare in columns.rare.values():
+            return False
+        ids = _split(b"".join(section.ids))
+        for rare in section.rare.values():
             ids += _ids_in(rare)
-        if not self._store.has_all([ids])[0]:
-            return None
-        columns.modes = [one.st_mode & 0o7777 for one in status]
-        columns.uids = [one.st_uid for one in status]
-        columns.gids = [one.st_gid for one in status]
-        self._bytes_read += sum(columns.sizes)
-        return columns
+        return self._store.has_all([ids])[0]
 
     def _unchanged(
-        self, piece: scan.Slice, sections: list[LeafSection]
+        self, piece: scan.Slice, sections: list[RecordedSection]
     ) -> dict[bytes, tuple[LeafSection, int]]:
         """Return the entries whose content need not be read, with where they are recorded."""
         places = {
-            name: (section, position)
-            for section in sections
-            for position, name in enumerate(section.names)
+            name: (one.section, position)
+            for one in sections
+            for position, name in enumerate(one.section.names)
         }
         candidates: list[tuple[bytes, tuple[LeafSection, int]]] = []
         needs: list[list[bytes]] = []
@@ -397,16 +411,6 @@ class FilesRun(StoringRun):
             holes=holes,
             xattrs=xattrs,
         )
-
-
-def _between(sections: list[LeafSection], first: bytes, last: bytes) -> Columns:
-    """Return what *sections* hold from one name to another, both included."""
-    columns = Columns(sections[0].folder)
-    for section in sections:
-        start = bisect_left(section.names, first)
-        stop = bisect_right(section.names, last)
-        columns.extend(section.columns(), start, stop)
-    return columns
 
 
 def _split(ids: bytes) -> list[bytes]:
