@@ -8,6 +8,7 @@ where packs are stored, what a password is, what time it is, or what may be dele
 
 from holdfast.core.face import (
     Bytes,
+    Compared,
     Engine,
     Entry,
     EntryKind,
@@ -39,6 +40,7 @@ from holdfast.core.face import (
 
 __all__ = [
     "Bytes",
+    "Compared",
     "Engine",
     "Entry",
     "EntryKind",

@@ -223,9 +223,22 @@ class RestoreRules:
     """How a target that is not empty is treated."""
 
     overwrite: Literal["never", "if-changed", "always"]
+    """What becomes of a file that is there: kept, kept if type, size and mtime are the same, or
+    written anew. Metadata are put right in the latter two."""
     delete: bool
+    """Remove what the tree does not have, below what is restored."""
     sparse: bool
+    """False: holes are given blocks."""
     numeric_ids: bool
+    """True: owners by number, even if their names are known here under another one."""
+    strip_prefix: bytes = b""
+    """The folder whose contents land in the target; paths outside of it are refused."""
+    include: Sequence[bytes] = ()
+    """Patterns (gitignore's dialect, paths below the root) of what is wanted; empty for all."""
+    exclude: Sequence[bytes] = ()
+    """Patterns of what is left out."""
+    onto_target: bool = False
+    """Also give the target folder owner, mode, times and attributes of what it stands for."""
 
 
 # --- what comes out ---------------------------------------------------------------------------
@@ -281,7 +294,16 @@ class Restored:
     """What a restore wrote."""
 
     items: int
+    """Entries that are in place now, whether they had to be written or not."""
     bytes_written: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a comparison looked at; each difference is a finding."""
+
+    items: int
+    differences: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -476,7 +498,13 @@ class Reader(Protocol):
     def restore(
         self, root: NodeId, below: Sequence[bytes], target_fd: int, rules: RestoreRules
     ) -> Run[Restored]:
-        """Put entries back below *target_fd*."""
+        """Put entries back below *target_fd*: the paths *below* and all in them, or everything."""
+        ...
+
+    def compare(
+        self, root: NodeId, below: Sequence[bytes], target_fd: int, rules: RestoreRules
+    ) -> Run[Compared]:
+        """Find every difference between the tree and what is below *target_fd*; reads only."""
         ...
 
     def read_at(
@@ -485,12 +513,8 @@ class Reader(Protocol):
         """Return byte ranges (offset, length) of one file."""
         ...
 
-    def mark(self, root: NodeId, marks: Marks) -> Run[int]:
-        """Mark all that *root* reaches; nodes marked before are not read again."""
-        ...
-
-    def verify(self, packs: Sequence[PackId]) -> Run[Verified]:
-        """Open every segment of *packs* and recompute every id."""
+    def verify(self, packs: Sequence[tuple[PackId, int]]) -> Run[Verified]:
+        """Open every segment of *packs* (id, size in bytes) and recompute every id."""
         ...
 
 
@@ -516,9 +540,14 @@ class Engine(Protocol):
         ...
 
     def reader(
-        self, keys: ReadKeys, parameters: Parameters, index: Index, limits: Limits
+        self,
+        keys: ReadKeys,
+        parameters: Parameters,
+        index: Index,
+        limits: Limits,
+        random: Random,
     ) -> Reader:
-        """Make a reader."""
+        """Make a reader; *random* names the temporary files of a restore."""
         ...
 
     def cut(self, data: Bytes, key: Secret, parameters: Parameters) -> Sequence[int]:
