@@ -513,6 +513,10 @@ class Reader(Protocol):
         """Return byte ranges (offset, length) of one file."""
         ...
 
+    def mark(self, root: NodeId, marks: Marks) -> Run[int]:
+        """Mark all that *root* reaches; nodes marked before are not read again."""
+        ...
+
     def verify(self, packs: Sequence[tuple[PackId, int]]) -> Run[Verified]:
         """Open every segment of *packs* (id, size in bytes) and recompute every id."""
         ...

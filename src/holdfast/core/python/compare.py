@@ -1,5 +1,7 @@
-"""Holding a tree against what is in a folder. Reads only, and fetches no file contents: what is in
-the folder is cut as the tree says and must have the same chunk ids.
+"""Holding a tree against what is in a folder.
+
+Reads only, and fetches no file contents: what is in the folder is cut as the tree says and must
+have the same chunk ids.
 """
 
 import errno
@@ -155,6 +157,9 @@ class CompareRun(ReadingRun[Compared]):
             self._differs("type", path, f"it should be a {entry.kind}")
             return
         yield from self._metadata(fd, entry.name, entry, owner, status, path)
+        yield from self._content(fd, entry, status, path)
+
+    def _content(self, fd: int, entry: Entry, status: os.stat_result, path: bytes) -> Work[None]:
         shown = path.decode("utf-8", "backslashreplace")
         if entry.type == FILE:
             if status.st_size != entry.size:

@@ -47,10 +47,10 @@ def open_folder(folder_fd: int, name: bytes) -> int:
         return os.open(name, FOLDER_FLAGS, dir_fd=folder_fd)
     except PermissionError:
         with named(folder_fd, name) as path:
-            status = os.stat(path)
+            status = os.stat(path)  # noqa: PTH116 - a path of /proc
             if not stat.S_ISDIR(status.st_mode):
                 raise
-            os.chmod(path, stat.S_IMODE(status.st_mode) | stat.S_IRWXU)  # noqa: PTH101 - as above
+            os.chmod(path, stat.S_IMODE(status.st_mode) | stat.S_IRWXU)  # noqa: PTH101 - a path of /proc
         return os.open(name, FOLDER_FLAGS, dir_fd=folder_fd)
 
 
@@ -115,7 +115,7 @@ def has_attribute(fd: int, name: bytes) -> bool:
 
 def names_of(fd: int) -> list[bytes]:
     """Return what is in an open folder."""
-    return list(map(os.fsencode, os.listdir(fd)))  # noqa: PTH208 - a descriptor, not a path
+    return list(map(os.fsencode, os.listdir(fd)))
 
 
 def names_in(folder_fd: int, name: bytes) -> list[bytes]:

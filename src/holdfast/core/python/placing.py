@@ -78,7 +78,9 @@ class Placer:
         """Where the first name of a file with several names is: folder, name, identity."""
         self.bytes_written = 0
 
-    def place_small(self, level: Level, entry: Entry, owner: Owner, chunks: OpenedChunks) -> bool:
+    def place_small(  # noqa: C901, PLR0912 - what most entries are made by, in one call
+        self, level: Level, entry: Entry, owner: Owner, chunks: OpenedChunks
+    ) -> bool:
         """Make a file without rare values in a new folder, from chunks that are at hand.
 
         This is what most entries are: one call, a handful of system calls. False: it is not such
@@ -148,37 +150,56 @@ class Placer:
         shown = level.path(name).decode("utf-8", "backslashreplace")
         xattrs = yield from self._folders.xattrs(self._run, entry)
         target = yield from self._contents.link_target(self._run, entry, shown)
-        status = _status(folder_fd, name)
         key = self._link_key(entry)
+        status = _status(folder_fd, name)
         if status is not None:
             if stat.S_IFMT(status.st_mode) != _FORMATS[entry.type]:
                 if not self._folders.clear_way(level, name, status):
                     return
                 status = None
-            elif self._rules.overwrite == "never" or self._is_first(key, status):
-                return
-            elif self._is_in_place(folder_fd, entry, status, target):
-                self._metadata.named_thing(folder_fd, name, entry, owner, xattrs, level.path(name))
-                self._remember(key, level, name, status)
+            elif self._is_settled(level, entry, owner, xattrs, target, status, key):
                 return
         is_direct = status is None and level.is_new
         made = name if is_direct else TEMPORARY + self._random.take(8).hex().encode()
         if key is not None and key in self._links:
-            if self._link(key, folder_fd, made):
+            if self._link(key, folder_fd, made, entry):
                 if made != name:
                     os.rename(made, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
                 return
             detail = "it is a file of its own now, not another name of the same"
             self._found(Finding(LINK_LOST, level.path(name), detail))
             key = None
+        yield from self._make(
+            level, made, entry, owner, (xattrs, target), chunks, is_replacing=status is not None
+        )
+        if key is not None:
+            self._remember(key, level, name, _status(folder_fd, name))
+
+    def _make(
+        self,
+        level: Level,
+        made: bytes,
+        entry: Entry,
+        owner: Owner,
+        values: tuple[dict[bytes, bytes], bytes],
+        chunks: OpenedChunks,
+        *,
+        is_replacing: bool,
+    ) -> Work[None]:
+        """Make something under the name *made* and rename it; nothing is left of a failure."""
+        folder_fd, name = level.fd, entry.name
+        if folder_fd is None:
+            return
+        xattrs, target = values
         try:
             if entry.type == FILE:
                 yield from self._make_file(
-                    level, made, entry, owner, xattrs, chunks, is_replacing=status is not None
+                    level, made, entry, owner, xattrs, chunks, is_replacing=is_replacing
                 )
             else:
                 self._make_other(folder_fd, made, entry, target)
-                self._metadata.named_thing(folder_fd, made, entry, owner, xattrs, level.path(name))
+                path = level.path(name)
+                self._metadata.named_thing(folder_fd, made, entry, owner, xattrs, path)
             if made != name:
                 os.rename(made, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
         except FileExistsError:
@@ -187,8 +208,28 @@ class Placer:
             with suppress(OSError):
                 os.unlink(made, dir_fd=folder_fd)
             raise
-        if key is not None:
-            self._remember(key, level, name, _status(folder_fd, name))
+
+    def _is_settled(
+        self,
+        level: Level,
+        entry: Entry,
+        owner: Owner,
+        xattrs: dict[bytes, bytes],
+        target: bytes,
+        status: os.stat_result,
+        key: _LinkKey | None,
+    ) -> bool:
+        """Say whether what is there, of the right type, stays; its metadata are put right then."""
+        folder_fd = level.fd
+        if folder_fd is None or self._rules.overwrite == "never" or self._is_first(key, status):
+            return True
+        if key in self._links or not self._is_in_place(folder_fd, entry, status, target):
+            return False
+        path = level.path(entry.name)
+        if not _has_metadata(folder_fd, entry, owner, xattrs, status):
+            self._metadata.named_thing(folder_fd, entry.name, entry, owner, xattrs, path)
+        self._remember(key, level, entry.name, status)
+        return True
 
     # --- what is there --------------------------------------------------------------------------
 
@@ -199,7 +240,7 @@ class Placer:
         if self._rules.overwrite == "always" and entry.type == FILE:
             return False
         if entry.type == FILE:
-            return status.st_size == entry.size and status.st_mtime_ns == entry.mtime_ns
+            return is_same(entry, status)
         if entry.type == SYMLINK:
             return os.readlink(entry.name, dir_fd=folder_fd) == target
         if entry.device is not None:
@@ -229,7 +270,7 @@ class Placer:
         names = components(level.folder)[self._prefix_names :]
         self._links[key] = (names, name, (status.st_dev, status.st_ino))
 
-    def _link(self, key: _LinkKey, folder_fd: int, name: bytes) -> bool:
+    def _link(self, key: _LinkKey, folder_fd: int, name: bytes, entry: Entry) -> bool:
         """Make another name of a file that this run has put in place."""
         names, first, identity = self._links[key]
         try:
@@ -243,7 +284,13 @@ class Placer:
         finally:
             os.close(source_fd)
         status = _status(folder_fd, name)
-        if status is not None and (status.st_dev, status.st_ino) == identity:
+        # The inode alone does not tell: one that was freed is soon somebody else's.
+        if (
+            status is not None
+            and (status.st_dev, status.st_ino) == identity
+            and stat.S_IFMT(status.st_mode) == _FORMATS[entry.type]
+            and (entry.type != FILE or status.st_size == entry.size)
+        ):
             return True
         # Something else was put under the first name meanwhile.
         with suppress(OSError):
@@ -343,6 +390,29 @@ class _Writer:
             if self._place == length:
                 self._run += 1
                 self._place = 0
+
+
+def _has_metadata(
+    folder_fd: int, entry: Entry, owner: Owner, xattrs: dict[bytes, bytes], status: os.stat_result
+) -> bool:
+    return (
+        (status.st_uid, status.st_gid) == owner
+        and (entry.type == SYMLINK or stat.S_IMODE(status.st_mode) == entry.mode)
+        and status.st_mtime_ns == entry.mtime_ns
+        and linux.attributes_of(linux.attribute_path(folder_fd, entry.name)) == xattrs
+    )
+
+
+def is_same(entry: Entry, status: os.stat_result) -> bool:
+    """Say whether ``if-changed`` keeps the content of a file.
+
+    One that has other names, and has none in the tree, is another file.
+    """
+    return (
+        status.st_size == entry.size
+        and status.st_mtime_ns == entry.mtime_ns
+        and (status.st_nlink == 1 or entry.hard_link_group is not None)
+    )
 
 
 def _status(folder_fd: int, name: bytes) -> os.stat_result | None:

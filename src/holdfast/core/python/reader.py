@@ -9,6 +9,7 @@ from holdfast.base.sizes import MIB
 from holdfast.core.face import (
     Compared,
     Limits,
+    Marks,
     Page,
     Parameters,
     ReadKeys,
@@ -20,6 +21,7 @@ from holdfast.core.face import (
 from holdfast.core.python.compare import CompareRun
 from holdfast.core.python.contents import ContentReader
 from holdfast.core.python.listing import DiffRun, ListRun, WalkRun
+from holdfast.core.python.marking import MarkRun
 from holdfast.core.python.node_reader import NodeReader
 from holdfast.core.python.read_at import ReadAtRun
 from holdfast.core.python.restore import RestoreRun
@@ -91,6 +93,10 @@ class PythonReader:
         return ReadAtRun(
             self._nodes, self._contents, root, path, spans, self._limits.memory_bytes // 2
         )
+
+    def mark(self, root: NodeId, marks: Marks) -> Run[int]:
+        """Mark all that *root* reaches; nodes marked before are not read again."""
+        return MarkRun(self._nodes, root, marks)
 
     def verify(self, packs: Sequence[tuple[PackId, int]]) -> Run[Verified]:
         """Open every segment of *packs* (id, size in bytes) and recompute every id."""

@@ -30,7 +30,7 @@ from holdfast.core.python.entries import EXTENT_MAP, FILE, FOLDER, ID_SIZE, Entr
 from holdfast.core.python.leaves import Leaf
 from holdfast.core.python.metadata import ATTRIBUTE, OWNER, Metadata
 from holdfast.core.python.node_reader import LeafCursor, NodeReader, Work
-from holdfast.core.python.placing import Placer
+from holdfast.core.python.placing import Placer, is_same
 from holdfast.core.python.reading_run import ReadingRun
 from holdfast.core.python.restore_folders import NOT_RESTORED, Owner, RestoreFolders, refusal
 from holdfast.core.python.restored_owners import LocalOwners
@@ -179,17 +179,17 @@ class RestoreRun(ReadingRun[Restored]):
                 own = () if is_kept else _small_ids(entry)
                 ids += own
                 counts.append(len(own))
+        counts_left = iter(counts)
         located = zip(ids, self.segments.locate(ids), strict=True)
-        numbers = iter(counts)
         for piece in pieces:
             part = _Piece(piece.folder, piece.met)
             self._pieces.append(part)
-            for item in piece.items:
-                own = list(islice(located, next(numbers)))
+            for item, count in zip(piece.items, counts_left, strict=False):
+                places = list(islice(located, count))
                 raw = sum(
                     {
                         (place.pack_id, place.segment): place.raw_length
-                        for _, place in own
+                        for _, place in places
                         if place is not None
                         and (place.pack_id, place.segment) not in self._plan.locations
                     }.values()
@@ -203,7 +203,7 @@ class RestoreRun(ReadingRun[Restored]):
                     self._pieces.append(part)
                 part.items.append(item)
                 self._waiting += 1
-                for chunk_id, place in own:
+                for chunk_id, place in places:
                     if place is not None:
                         self._plan.add(chunk_id, place)
 
@@ -233,6 +233,8 @@ class RestoreRun(ReadingRun[Restored]):
         if plan.locations:
             chunks = yield from self.segments.open_plan(self, plan)
         for piece in pieces:
+            if not piece.items and not (piece.met and self._selection.is_whole(piece.folder)):
+                continue
             level = yield from self._folders.enter(self, piece.folder)
             if level is None:
                 continue
@@ -258,11 +260,6 @@ class RestoreRun(ReadingRun[Restored]):
                 except linux.REFUSED as error:
                     self.emit(Finding(NOT_RESTORED, level.path(entry.name), refusal(error)))
         self.emit(Progress(self._items, None, 0, self._placer.bytes_written))
-
-
-def is_same(entry: Entry, status: os.stat_result) -> bool:
-    """Say whether a file is taken for unchanged by ``if-changed``."""
-    return status.st_size == entry.size and status.st_mtime_ns == entry.mtime_ns
 
 
 def _small_ids(entry: Entry) -> list[bytes]:

@@ -69,7 +69,9 @@ class Level(PlainLevel):
     ) -> None:
         super().__init__(fd, name)
         self.folder: Final = folder
-        self.entry, self.owner, self.xattrs = placed or (None, (0, 0), {})
+        self.entry: Final = None if placed is None else placed[0]
+        self.owner: Final = (0, 0) if placed is None else placed[1]
+        self.xattrs: Final = {} if placed is None else placed[2]
         self.is_new: Final = is_new
         self.existing: set[bytes] = set()
         """Sub-folders that were there before, and have not been entered yet."""

@@ -83,6 +83,8 @@ class OpenedChunks:
     def __init__(self) -> None:
         self._futures: dict[bytes, Future[dict[bytes, memoryview]]] = {}
         self._failed: dict[bytes, IntegrityError] = {}
+        # Of the segment that was asked for last: nearly always that of the next chunk, too.
+        self._last: dict[bytes, memoryview] = {}
 
     def expect(self, ids: Iterable[bytes], future: "Future[dict[bytes, memoryview]]") -> None:
         """Take the chunks of one segment, once they are ready."""
@@ -104,12 +106,16 @@ class OpenedChunks:
         Raises:
             IntegrityError: it cannot be had, or is not what its id says.
         """
+        found = self._last.get(chunk_id)
+        if found is not None:
+            return found
         future = self._futures.get(chunk_id)
         if future is None:
             raise self._failed.get(chunk_id) or ChunkMissingError(
                 f"the chunk {chunk_id.hex()} is in no pack that the index knows"
             )
-        found = future.result().get(chunk_id)
+        self._last = future.result()
+        found = self._last.get(chunk_id)
         if found is None:
             raise ChunkMismatchError(f"the chunk {chunk_id.hex()} is not where the index says")
         return found
@@ -146,12 +152,14 @@ class SegmentReader:
         """Return the id of a tree node."""
         return blake3(data, key=self._node_id_key).digest()
 
+    def locators(self, ids: Iterable[bytes]) -> bytes:
+        """Return the locators of chunks or nodes, joined (6.3)."""
+        key = self._locator_key
+        return b"".join([blake3(one, key=key).digest(length=LOCATOR_SIZE) for one in ids])
+
     def locate(self, ids: Iterable[bytes]) -> Sequence[Location | None]:
         """Return where chunks or nodes are, None for those that are absent."""
-        key = self._locator_key
-        return self._places.locate(
-            b"".join([blake3(one, key=key).digest(length=LOCATOR_SIZE) for one in ids])
-        )
+        return self._places.locate(self.locators(ids))
 
     def plan(
         self, ids: Sequence[bytes], kind: int, missing: Callable[[bytes], None]

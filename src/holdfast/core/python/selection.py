@@ -61,6 +61,12 @@ class Selection:
         if not any(folder.startswith(folder_of(path)) for path in self.paths):
             return False
         above = folder.replace(b"\0", b"/")[:-1]
+        if (
+            above
+            and self._exclude is not None
+            and self._exclude.excludes_within(above, is_folder=True)
+        ):
+            return False
         return self._include is None or (
             bool(above) and self._include.excludes_within(above, is_folder=True)
         )

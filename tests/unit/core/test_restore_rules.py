@@ -1,0 +1,233 @@
+"""What a restore does with what is there already, and as whom it runs."""
+
+import os
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from doubles.engine_store import EVERYTHING, EngineStore
+from doubles.trees import build_small_tree
+from holdfast.core.face import RestoreRules
+from holdfast.core.python.entries import FILE, FOLDER, Entry
+
+NOBODY = 65534
+
+
+def rules(overwrite: str, *, delete: bool = False) -> RestoreRules:
+    """Return rules that differ in what is tested here."""
+    return RestoreRules(overwrite, delete=delete, sparse=True, numeric_ids=False)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> tuple[EngineStore, bytes, Path]:
+    """A store with a tree of a few files, and an empty target."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "folder").mkdir(parents=True)
+    (source / "folder/file").write_bytes(b"stored")
+    (source / "empty").mkdir()
+    (source / "file").write_bytes(b"stored too")
+    (source / "link").symlink_to("file")
+    target.mkdir()
+    store = EngineStore(tmp_path / "spool")
+    return store, store.write(source).root, target
+
+
+def test_never_leaves_what_is_there(written: tuple[EngineStore, bytes, Path]) -> None:
+    store, root, target = written
+    (target / "file").write_bytes(b"mine")
+    (target / "link").symlink_to("mine")
+
+    store.restore(root, target, rules("never"))
+
+    assert (target / "file").read_bytes() == b"mine"
+    assert (target / "link").readlink() == Path("mine")
+    assert (target / "folder/file").read_bytes() == b"stored"
+    assert store.findings == []
+
+
+@pytest.mark.parametrize("overwrite", ["never", "if-changed"])
+def test_things_of_another_type_stay_and_are_reported(
+    written: tuple[EngineStore, bytes, Path], overwrite: str
+) -> None:
+    store, root, target = written
+    (target / "folder").write_bytes(b"mine")
+    (target / "file").mkdir()
+
+    store.restore(root, target, rules(overwrite))
+
+    assert (target / "folder").read_bytes() == b"mine"
+    assert sorted((one.code, one.path) for one in store.findings) == [
+        ("in-the-way", b"file"),
+        ("in-the-way", b"folder"),
+    ]
+
+
+def test_always_replaces_other_types_but_no_full_folder(
+    written: tuple[EngineStore, bytes, Path],
+) -> None:
+    store, root, target = written
+    (target / "folder").write_bytes(b"mine")
+    (target / "file/full").mkdir(parents=True)
+    (target / "link").mkdir()
+
+    store.restore(root, target, rules("always"))
+
+    assert (target / "folder/file").read_bytes() == b"stored"
+    assert (target / "link").is_symlink()
+    assert [(one.code, one.path) for one in store.findings] == [("in-the-way", b"file")]
+
+    store.restore(root, target, rules("always", delete=True))
+    assert (target / "file").read_bytes() == b"stored too"
+
+
+def test_delete_removes_what_the_tree_does_not_have(
+    written: tuple[EngineStore, bytes, Path],
+) -> None:
+    """Also below a folder that is empty in the tree; and only below what is restored."""
+    store, root, target = written
+    for name in ("more/deep/file", "empty/more/file", "folder/more"):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes(b"more")
+    store.restore(root, target, rules("always", delete=True), [b"folder"])
+    assert (target / "empty/more/file").exists()
+    assert not (target / "folder/more").exists()
+
+    store.restore(root, target, rules("always", delete=True))
+
+    assert store.findings == []
+    found = sorted(str(one.relative_to(target)) for one in target.rglob("*"))
+    assert found == ["empty", "file", "folder", "folder/file", "link"]
+
+
+def test_temporary_files_of_a_restore_that_died_are_removed(
+    written: tuple[EngineStore, bytes, Path],
+) -> None:
+    store, root, target = written
+    (target / ".holdfast-0123456789abcdef").write_bytes(b"half")
+    (target / ".holdfast-of-mine").write_bytes(b"whole")
+
+    store.restore(root, target, rules("if-changed"))
+
+    assert not (target / ".holdfast-0123456789abcdef").exists()
+    assert (target / ".holdfast-of-mine").exists()
+
+
+def test_a_comparison_names_each_difference(written: tuple[EngineStore, bytes, Path]) -> None:
+    store, root, target = written
+    store.restore(root, target, EVERYTHING)
+    (target / "file").write_bytes(b"STORED TOO")
+    (target / "folder/file").unlink()
+    (target / "folder").chmod(0o700)
+    (target / "empty/more").write_bytes(b"")
+    (target / "link").unlink()
+    (target / "link").symlink_to("elsewhere")
+
+    found = {(one.code, one.path) for one in store.compare(root, target)}
+
+    assert found >= {
+        ("content", b"file"),
+        ("mtime", b"file"),
+        ("missing", b"folder/file"),
+        ("mode", b"folder"),
+        ("additional", b"empty/more"),
+        ("target", b"link"),
+    }
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Run *work* as an ordinary user, in a process of its own if this one is root's."""
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(NOBODY)
+                os.setuid(NOBODY)
+            work()
+        except BaseException:  # noqa: BLE001 - a test process ends here, whatever it was
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_an_ordinary_user_gets_what_he_may_have_and_one_finding(tmp_path: Path) -> None:
+    """Owners of others, devices and setuid bits are not for him; the rest is."""
+    store = EngineStore(tmp_path / "spool")
+    (chunk,) = store.add_chunks(b"content")
+
+    def entry(folder: bytes, name: bytes, mode: int, kind: int = FILE, uid: int = 12345) -> Entry:
+        content = (7, 1, chunk) if kind == FILE else (0,)
+        return Entry(folder, name, kind, mode, uid, 54321, 10**18, 10**18, 1, *content)
+
+    root = store.add_tree(
+        [
+            entry(b"", b"", 0o755, FOLDER),
+            entry(b"", b"closed", 0, FOLDER),
+            *(entry(b"", b"file-%02d" % number, 0o444) for number in range(20)),
+            entry(b"", b"setuid", 0o6755),
+            entry(b"closed\0", b"inside", 0o000),
+        ]
+    )
+    store.reader.close()
+    base = Path(os.fspath(tmp_path))
+    target = base / "target"
+    target.mkdir()
+    if os.geteuid() == 0:
+        os.chown(target, NOBODY, NOBODY)
+    fd = os.open(target, os.O_RDONLY)
+
+    def work() -> None:
+        for _ in range(2):
+            store.findings.clear()
+            store.pump(store.reader.restore(root, (), fd, rules("if-changed")))
+            assert [one.code for one in store.findings] == ["owner"], store.findings
+            assert store.findings[0].detail.startswith("2")
+        store.reader.close()
+
+    assert in_child(work) == 0
+    os.close(fd)
+    assert (target / "setuid").stat().st_mode & 0o7777 == 0o755
+    assert (target / "file-00").read_bytes() == b"content"
+    assert (target / "closed").stat().st_mode & 0o7777 == 0
+    (target / "closed").chmod(0o700)
+
+
+class AllMarks:
+    """Marks by locator."""
+
+    def __init__(self, store: EngineStore) -> None:
+        self.store = store
+        self.marked: set[bytes] = set()
+
+    def mark_locators(self, locators: bytes) -> Sequence[bool | None]:
+        """Mark rows."""
+        answers: list[bool | None] = []
+        for start in range(0, len(locators), 20):
+            one = locators[start : start + 20]
+            known = one in self.store.index.places
+            answers.append(None if not known else one not in self.marked)
+            self.marked.add(one)
+        return answers
+
+    def live_share(self) -> Sequence[tuple[bytes, float]]:
+        """Not asked here."""
+        return ()
+
+
+def test_marking_reaches_every_row_of_a_point_and_reads_nothing_twice(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    build_small_tree(source, 9)
+    store = EngineStore(tmp_path / "spool")
+    root = store.write(source).root
+    marks = AllMarks(store)
+
+    count = store.pump(store.reader.mark(root, marks))  # type: ignore[arg-type]  # ids are bytes
+
+    assert marks.marked == set(store.index.places)
+    assert count == len(marks.marked)
+    store.fetches.clear()
+    assert store.pump(store.reader.mark(root, marks)) == 0  # type: ignore[arg-type]
+    assert store.fetches == []
