@@ -5,7 +5,7 @@ and a gc leaves nothing that no restore point needs. `pytest -s` prints the numb
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from doubles.scenario import (
 )
 from doubles.storage import DyingBackend, PowerCut
 from holdfast.base.ids import PointId
+from holdfast.storage.interface import Bytes, StorageBackend
 from holdfast.storage.memory import MemoryBackend
 
 NEW_PASSWORD = "a new way"
@@ -226,6 +227,63 @@ def writer_add(
     return start, Command(lambda desk: desk.add_writer(), succeeded)
 
 
+@case
+def gc(scenario: Scenario, folder: Path, patch: pytest.MonkeyPatch) -> tuple[Start, Command]:
+    """Packs, refs and sessions to collect, index objects to merge, tombstones of a dead collector.
+
+    Among what stays is a point whose session stored nothing, and the newest one of each series.
+    """
+    del patch
+    desk, memory = scenario.desk, scenario.memory
+    source = folder / "diary"
+    contents = dict(scenario.contents)
+    forgotten = []
+    for day in range(7):
+        fill(source, {f"day {day}": noise(f"day {day}", 3_000), "last": noise(f"{day}", 500)})
+        forgotten.append(desk.backup(source).point_id)
+    contents[desk.backup(source).point_id] = listing(source)
+    _die_in_backup(desk, source, folder)
+    desk.forget(*forgotten[:-1])
+    _die_between_forget_and_delete(desk, forgotten[-1])
+    return Start(objects_of(memory), desk, contents), Command(
+        lambda desk: desk.collect(), lambda desk, _: _nothing_is_wrong(desk)
+    )
+
+
+def _die_in_backup(desk: Desk, source: Path, folder: Path) -> None:
+    """Leave two dead sessions: one with packs, and one that came as far as its refs."""
+    for word, size in (("/index/", 9_000), ("/points/", 7_000)):
+        other = folder / word.strip("/")
+        shutil.copytree(source, other)
+        fill(other, {"lost": noise(word, size)})
+        with suppress(PowerCut):
+            desk.on(_DiesAtPut(desk.backend, word)).backup(other)
+
+
+def _die_between_forget_and_delete(desk: Desk, point: PointId) -> None:
+    counting = DyingBackend(desk.backend, dies_before=1, kinds=("delete",))
+    with suppress(PowerCut):
+        desk.on(counting).forget(point)
+
+
+class _DiesAtPut(DyingBackend):
+    """Cuts the power before the first put of an object whose name holds a word."""
+
+    def __init__(self, inner: StorageBackend, word: str) -> None:
+        super().__init__(inner)
+        self._word = word
+
+    def put(self, name: str, data: Bytes | Sequence[Bytes]) -> bool:
+        if self._word in name:
+            self._die()
+        return super().put(name, data)
+
+
+def _nothing_is_wrong(desk: Desk) -> None:
+    assert not desk.verify().problems
+    assert not desk.verify_blind().problems
+
+
 # --- the cuts -------------------------------------------------------------------------------------
 
 
@@ -238,6 +296,7 @@ class Cuts:
     folder: Path
     _restored: set[frozenset[str]] = field(default_factory=set)
     """Storages that earlier points were restored from; reading only, a cut leaves the same one."""
+    _turn: int = 0
 
     def calls(self) -> int:
         """Return how many calls the whole command makes."""
@@ -271,8 +330,10 @@ class Cuts:
         self.command.run(desk)
         desk.collect()
         left = unreferenced(objects_of(desk.backend))
-        assert not left or True
-        _check_points(desk, self.start.contents, self.command.may_go, folder)
+        assert not left
+        _nothing_is_wrong(desk)
+        self._turn += 1
+        _check_points(desk, self.start.contents, self.command.may_go, folder, turn=self._turn)
         self.command.succeeded(desk, folder)
 
     def _desk(self, backend: DyingBackend, name: str) -> Desk:
@@ -280,11 +341,20 @@ class Cuts:
 
 
 def _check_points(
-    desk: Desk, contents: Mapping[PointId, Listing], may_go: frozenset[PointId], folder: Path
+    desk: Desk,
+    contents: Mapping[PointId, Listing],
+    may_go: frozenset[PointId],
+    folder: Path,
+    *,
+    turn: int | None = None,
 ) -> None:
+    """See whether all points are there and restore them; with *turn*, one of them in turn."""
     visible = {point.id for point in desk.points()}
     assert contents.keys() - may_go <= visible
-    for point in contents.keys() & visible:
+    chosen = sorted(contents.keys() & visible)
+    if turn is not None and chosen:
+        chosen = [chosen[turn % len(chosen)]]
+    for point in chosen:
         assert desk.restore(point, folder / "restored") == contents[point]
 
 

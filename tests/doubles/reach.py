@@ -20,7 +20,6 @@ _KEPT: Final = frozenset(
         frames.KIND_MARKER,
         frames.KIND_VAULT,
         frames.KIND_STATEMENT,
-        frames.KIND_WRITER,
         frames.KIND_FORGET,
     }
 )
@@ -31,7 +30,8 @@ def unreferenced(objects: Mapping[str, bytes]) -> dict[str, str]:
     """Return the objects that no restore point needs, each with the reason.
 
     A point needs its refs, the packs that they name, the sessions that it and its refs draw on. A
-    session needs its packlists and leases; an index object is needed while it counts and names or
+    session needs its packlists and leases; a way in or a writer is needed once a statement stands
+    that names it or whose authority signed it; an index object is needed while it counts and names or
     drops something whose session is there; a tombstone has to go once all its targets are gone.
     """
     by_kind: defaultdict[int, dict[str, Any]] = defaultdict(dict)
@@ -51,7 +51,9 @@ def unreferenced(objects: Mapping[str, bytes]) -> dict[str, str]:
             found[name] = "not an object"
             continue
         body: Any = None
-        if parsed.kind in bodies:
+        if parsed.kind == frames.KIND_WRITER:
+            body = frames.parse(parsed.kind, data)
+        elif parsed.kind in bodies:
             ended = parsed.kind == frames.KIND_LEASE
             stored = (frames.parse_hash_ended if ended else frames.parse)(parsed.kind, data)
             body = bodies[parsed.kind].from_body(stored.body)
@@ -76,6 +78,9 @@ def unreferenced(objects: Mapping[str, bytes]) -> dict[str, str]:
     stored_packs = {parsed.hash for parsed, _ in by_kind[frames.KIND_PACK].values()}
     sessions = {parsed.session_id for parsed, _ in by_kind[frames.KIND_SESSION].values()}
     replaced = {key for _, body in by_kind[frames.KIND_INDEX].values() for key in body.replaces}
+    authorities = {
+        body.authority_public_key for _, body in by_kind[frames.KIND_STATEMENT].values()
+    }
     slots = {
         slot.slot_hash for _, body in by_kind[frames.KIND_STATEMENT].values() for slot in body.slots
     }
@@ -85,8 +90,10 @@ def unreferenced(objects: Mapping[str, bytes]) -> dict[str, str]:
             case frames.KIND_POINT:
                 return None
             case frames.KIND_SLOT:
-                # Nothing collects the slot of a change of keys that was cut short.
-                return None if parsed.hash in slots else None
+                return None if parsed.hash in slots else "slot that no statement names"
+            case frames.KIND_WRITER:
+                signers = {item.public_key for item in body.signatures}
+                return None if signers <= authorities else "no authority that stands signed it"
             case frames.KIND_REFS:
                 return None if parsed.hash in needed_refs else "refs without a point"
             case frames.KIND_PACK:

@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import Any, ClassVar, Literal
 
 from doubles.clock import ManualClock
 from doubles.randomness import CountedRandom
-from holdfast.base.ids import ObjectHash, PointId, SessionId, VaultId
+from holdfast.base.errors import HoldfastError
+from holdfast.base.ids import GroupId, ObjectHash, PointId, SessionId, VaultId
 from holdfast.base.progress import Finding, Progress
 from holdfast.core import IndexKeys, Limits, Parameters, ReadKeys, RestoreRules, ScanRules
 from holdfast.core.python.index import PythonIndex
@@ -29,23 +30,30 @@ from holdfast.format import frames, names
 from holdfast.format.maintenance import ForgetReason, Tombstone
 from holdfast.format.vault_object import ChunkingRule, NodeRule, VaultObject
 from holdfast.keys.changes import Change, WayIn, add_slot, new_vault, new_writer, remove_slot
+from holdfast.keys.keyring import ReadRing
 from holdfast.keys.errors import WrongPasswordError
 from holdfast.keys.unlockers import OpenUnlocker, PasswordUnlocker
 from holdfast.keys.writers import WriterIdentity
 from holdfast.storage.interface import StorageBackend
 from holdfast.storage.memory import MemoryBackend
+from holdfast.vault.blind import blind_verify
 from holdfast.vault.forget import apply_forget, plan_forget
+from holdfast.vault.gc import SILENCE_SECONDS, GcResult, Patience, apply_gc
 from holdfast.vault.index_cache import opened_index
 from holdfast.vault.local import LocalFolders, WriterKey
+from holdfast.vault.objects import ObjectStore
 from holdfast.vault.points import RestorePoint, load_points
 from holdfast.vault.publishing import SourceDescription
 from holdfast.vault.reading import pump
+from holdfast.vault.report import Report
 from holdfast.vault.repository import create_repository, open_repository
 from holdfast.vault.sessions import BackupResult, BackupSession
 from holdfast.vault.states import ClosedVault, Machine, ReadableVault
+from holdfast.vault.verify import verify
 
 PASSWORD = "correct horse"
 SECOND_PASSWORD = "battery staple"
+PATIENCE_SECONDS = SILENCE_SECONDS
 LIMITS = Limits(memory_bytes=32 << 20, threads=1, readers=1)
 TINY = VaultObject(
     authority_public_key=bytes(32),
@@ -128,7 +136,9 @@ class Desk:
 
     def on(self, backend: StorageBackend) -> "Desk":
         """Return the same machine as it looks at another storage."""
-        return replace(self, backend=backend)
+        twin = replace(self, backend=backend)
+        twin.random, twin.machine, twin.engine = self.random, self.machine, self.engine
+        return twin
 
     def after_reboot(self, backend: StorageBackend) -> "Desk":
         """Return the machine as it is after the power came back: later, and with other chance."""
@@ -140,7 +150,8 @@ class Desk:
         if self.folder.exists():
             shutil.copytree(self.folder, folder, symlinks=True)
         clock = ManualClock(self.clock.now())
-        return replace(self, backend=backend, folder=folder, clock=clock)
+        seed = f"{self.seed} moved"
+        return replace(self, backend=backend, folder=folder, clock=clock, seed=seed)
 
     # --- opening ------------------------------------------------------------------------------
 
@@ -264,9 +275,22 @@ class Desk:
         )
         self._apply(vault, change)
 
-    def collect(self) -> Any:
-        """Run a gc to its end."""
+    def collect(self, patience: Patience | None = None) -> GcResult:
+        """Run a gc to its end; on its own machine it knows which sessions are dead."""
         self.clock.advance(3600)
+        vault = self.readable()
+
+        def is_dead(session_id: SessionId) -> bool:
+            return self.folders.is_alive(vault.vault_id, session_id) is False
+
+        return apply_gc(
+            vault.objects,
+            vault.ring,
+            clock=self.clock,
+            random=self.random,
+            patience=patience or Patience(patience_seconds=PATIENCE_SECONDS, is_dead=is_dead),
+            cache=self.folders.cache,
+        )
 
     def leave_tombstone(self, *, packs: Sequence[Any] = (), refs: Sequence[Any] = ()) -> str:
         """Put the tombstone of a collector that died right afterwards; returns its name."""
@@ -292,13 +316,29 @@ class Desk:
     def points(self) -> tuple[RestorePoint, ...]:
         return load_points(self.readable()).points
 
+    def verify(self) -> Report:
+        """Read and open everything; without keys if the vault cannot be opened."""
+        objects = self._bare_objects()
+        ring: ReadRing | None = None
+        with suppress(HoldfastError):
+            ring = self.readable().ring
+        return verify(objects, ring, random=self.random, cache=self.folders.cache)
+
+    def verify_blind(self) -> Report:
+        """Read everything without any key."""
+        return blind_verify(self._bare_objects())
+
+    def _bare_objects(self) -> ObjectStore:
+        (vault_id,) = open_repository(self.backend, self.clock).vaults
+        return ObjectStore(self.backend, vault_id, clock=self.clock)
+
     def opens(self, text: str) -> bool:
         """Tell whether a password is a way in now."""
         return self._slot_of(text) is not None
 
-    def restore(self, point_id: PointId, target: Path, *, vault: Any = None) -> Listing:
+    def restore(self, point_id: PointId, target: Path) -> Listing:
         """Restore a point into the new folder *target*; return what is there, and remove it."""
-        vault = vault or self.readable()
+        vault = self.readable()
         (point,) = (item for item in load_points(vault).points if item.id == point_id)
         record = point.opened()
         sessions = sorted({point.body.session_id, *point.body.sessions})
@@ -349,7 +389,7 @@ class Desk:
         key.save(self.folders.writer_key(identity.vault_id))
 
 
-def _group(vault: ReadableVault) -> Any:
+def _group(vault: ReadableVault) -> GroupId:
     (group,) = vault.chain.current.body.groups
     return group.group_id
 
