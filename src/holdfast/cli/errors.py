@@ -1,6 +1,12 @@
 """What the command line refuses by itself. Codes H900 to H919, and H999 for defects."""
 
-from holdfast.base.errors import HoldfastError, InternalError, KeysError, RequestError
+from holdfast.base.errors import (
+    HoldfastError,
+    IntegrityError,
+    InternalError,
+    KeysError,
+    RequestError,
+)
 
 
 class UsageError(RequestError):
@@ -63,6 +69,25 @@ class OutputError(HoldfastError):
     """What was to be printed or written for people could not be."""
 
     code = "H909"
+
+
+class SourcePartlyReadError(HoldfastError):
+    """A restore point was made; parts of the source could not be read and are named."""
+
+    code = "H910"
+    exit_code = 3
+
+
+class RestoredPartlyError(HoldfastError):
+    """The restore ran to its end; some items are not as they were and are named."""
+
+    code = "H911"
+
+
+class DamageFoundError(IntegrityError):
+    """A check or verification found damage; each damaged object is named."""
+
+    code = "H912"
 
 
 class DefectError(InternalError):

@@ -89,7 +89,7 @@ class ProgressPrinter:
             return
         if len(self.findings) > _FINDINGS_SHOWN and not self._output.verbosity:
             return
-        path = printable(finding.path)
+        path = printable(finding.path) or "."
         text = f"holdfast: warning: {path}: {finding.detail} [{finding.code}]"
         if len(self.findings) == _FINDINGS_SHOWN and not self._output.verbosity:
             text += "\nholdfast: warning: more of this kind are only counted; -v names them all"

@@ -223,8 +223,7 @@ class RestoreRules:
     """How a target that is not empty is treated."""
 
     overwrite: Literal["never", "if-changed", "always"]
-    """What becomes of a file that is there: kept, kept if type, size and mtime are the same, or
-    written anew. Metadata are put right in the latter two."""
+    """A file that is there is kept, or kept if size and mtime are the same, or written anew."""
     delete: bool
     """Remove what the tree does not have, below what is restored."""
     sparse: bool
@@ -234,9 +233,8 @@ class RestoreRules:
     strip_prefix: bytes = b""
     """The folder whose contents land in the target; paths outside of it are refused."""
     include: Sequence[bytes] = ()
-    """Patterns (gitignore's dialect, paths below the root) of what is wanted; empty for all."""
     exclude: Sequence[bytes] = ()
-    """Patterns of what is left out."""
+    """Patterns (gitignore's, paths below the root) of all that is wanted; of what is not."""
     onto_target: bool = False
     """Also give the target folder owner, mode, times and attributes of what it stands for."""
 
@@ -294,7 +292,6 @@ class Restored:
     """What a restore wrote."""
 
     items: int
-    """Entries that are in place now, whether they had to be written or not."""
     bytes_written: int
 
 
@@ -544,12 +541,7 @@ class Engine(Protocol):
         ...
 
     def reader(
-        self,
-        keys: ReadKeys,
-        parameters: Parameters,
-        index: Index,
-        limits: Limits,
-        random: Random,
+        self, keys: ReadKeys, parameters: Parameters, index: Index, limits: Limits, random: Random
     ) -> Reader:
         """Make a reader; *random* names the temporary files of a restore."""
         ...

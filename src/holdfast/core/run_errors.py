@@ -1,5 +1,8 @@
 """Errors of runs: codes H58x."""
 
+from pathlib import Path
+from typing import Self
+
 from holdfast.base.errors import SourceError, StorageError
 
 
@@ -16,6 +19,14 @@ class SpoolError(SourceError):
     """The spool folder, where packs grow until they are stored, cannot be written."""
 
     code = "H581"
+
+    @classmethod
+    def of(cls, path: Path, error: OSError) -> Self:
+        """Say what the operating system said of a file or folder."""
+        return cls(
+            f"'{path}' cannot be written: {error.strerror}",
+            hint="Free some space, or choose another spool folder.",
+        )
 
 
 class StreamError(SourceError):

@@ -44,6 +44,7 @@ class WriterAdded:
     writer_id: str
     name: str
     key_file: Path
+    vault_id: str
 
 
 def run_list(address: str, context: Context) -> tuple[WriterListing, ...]:
@@ -92,7 +93,7 @@ def add_writer(
     key = WriterKey(closed.vault_id, identity.writer_id, identity.seed, parsed.hash, address)
     closed.objects.put(certificate.name, certificate.data)
     key.save(path)
-    return WriterAdded(identity.writer_id.hex(), name, path)
+    return WriterAdded(identity.writer_id.hex(), name, path, closed.vault_id.hex())
 
 
 def list_writers(

@@ -1,6 +1,7 @@
 """What a restore does with what is there already, and as whom it runs."""
 
 import os
+import resource
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from doubles.engine_store import EVERYTHING, EngineStore
-from doubles.trees import build_small_tree
+from doubles.trees import build_small_tree, remove_tree
 from holdfast.core.face import RestoreRules
 from holdfast.core.python.entries import FILE, FOLDER, Entry
 
@@ -231,3 +232,31 @@ def test_marking_reaches_every_row_of_a_point_and_reads_nothing_twice(tmp_path: 
     store.fetches.clear()
     assert store.pump(store.reader.mark(root, marks)) == 0  # type: ignore[arg-type]
     assert store.fetches == []
+
+
+def test_a_deep_tree_with_siblings_needs_few_descriptors(tmp_path: Path) -> None:
+    """Every folder of a long chain is come back to, long after it was closed."""
+    depth = 400
+    store = EngineStore(tmp_path / "spool")
+    (chunk,) = store.add_chunks(b"deep")
+    owner = (os.geteuid(), os.getegid(), 10**18, 10**18, 1)
+    entries = [Entry(b"", b"", FOLDER, 0o755, *owner, 0)]
+    for number in range(depth):
+        above = b"a\0" * number
+        entries += [Entry(above, name, FOLDER, 0o755, *owner, 0) for name in (b"a", b"b")]
+        entries.append(Entry(above + b"b\0", b"file", FILE, 0o644, *owner, 4, 1, chunk))
+    entries.sort(key=lambda entry: entry.key)
+    root = store.add_tree(entries)
+    target = tmp_path / "target"
+    target.mkdir()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
+    try:
+        result = store.restore(root, target)
+
+        assert store.findings == []
+        assert result.items == 3 * depth
+        assert store.compare(root, target) == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        remove_tree(target)

@@ -91,7 +91,7 @@ def _show(invocation: Invocation, made: Initialised, kit: Path | None) -> None:
         },
     )
     output.result(f"Made the repository {printable(made.address)}, encrypted with {made.suite}.")
-    output.say(f"This machine's key, which writes and reads nothing: {made.writer_key}")
+    output.say(f"This machine's key, which only writes: {made.writer_key}")
     if kit is not None:
         output.say(f"The recovery kit is in {kit}: move it away from this machine.")
     output.say("\n" + kit_text(made.kit, with_objects=False))

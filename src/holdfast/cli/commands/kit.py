@@ -30,7 +30,7 @@ def recovery_kit(
         ),
     ] = None,
 ) -> None:
-    """Print the page for the drawer: where the repository is and how to open it without this machine.
+    """Print the page for the drawer: where the repository is, how to open it from anywhere.
 
     It holds no password and no key. Make it again after every change of the ways in.
     """

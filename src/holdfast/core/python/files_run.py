@@ -36,8 +36,8 @@ from holdfast.core.python.entries import (
 from holdfast.core.python.leaves import Columns, LeafSection
 from holdfast.core.python.nodes import decode_node
 from holdfast.core.python.run import Work
-from holdfast.core.python.state import RecordedFolder, RecordedTree
-from holdfast.core.python.storing_run import UNSTORED_PACKS, StoringRun
+from holdfast.core.python.state import RecordedTree
+from holdfast.core.python.storing_run import PAUSE_BYTES, StoringRun
 from holdfast.core.python.tree_builder import hard_link_key
 
 _TYPES: Final = {
@@ -75,38 +75,34 @@ class FilesRun(StoringRun):
         self._recorded = (
             None
             if state is None or rules.reread
-            else RecordedTree.open(state, vault_id=store.vault_id)
+            else RecordedTree.open(state, vault_id=store.vault_id, node_id_key=store.node_id_key)
         )
         self._unchanged_before = (
             0 if self._recorded is None else self._recorded.started_ns - _RACY_NS
         )
-        self._folder: bytes | None = None
-        self._recorded_folder: RecordedFolder | None = None
-        self._unstable = linux.devices_without_stable_inodes()
         self._link_key = hard_link_key(store.node_id_key)
-        self._links: dict[tuple[int, int], tuple[os.stat_result, _Content]] = {}
+        self._links: dict[tuple[int, int], tuple[tuple[int, int, int], _Content]] = {}
+
+    def _release(self) -> None:
+        super()._release()
+        if self._recorded is not None:
+            self._recorded.close()
 
     def _work(self) -> Work[Written]:
         self._start_state()
         reported = 0
         for piece in self._scanner.slices():
             yield from self._take(piece)
-            self._store_completed(self._store.take_completed())
-            yield from self._settle(UNSTORED_PACKS)
             if self._items - reported >= scan.SLICE_ENTRIES:
                 reported = self._items
                 self._progress()
-            yield True
+            yield from self._pause()
         return (yield from self._finish())
 
     def _take(self, piece: scan.Slice) -> Work[None]:
-        if piece.prefix != self._folder:
-            self._folder = piece.prefix
-            self._recorded_folder = (
-                None if self._recorded is None else self._recorded.folder(piece.prefix)
-            )
         unchanged = self._unchanged(piece)
         columns = Columns(piece.prefix)
+        unseen = 0
         for name, status in zip(piece.names, piece.status, strict=True):
             known = unchanged.get(name)
             if known is not None:
@@ -118,6 +114,10 @@ class FilesRun(StoringRun):
                 if entry is None:
                     continue
                 columns.append(entry)
+                unseen += entry.size
+                if unseen >= PAUSE_BYTES:
+                    unseen = 0
+                    yield from self._pause()
             self._items += 1
         for kind in self._counts:
             self._counts[kind] += columns.types.count(kind)
@@ -128,13 +128,13 @@ class FilesRun(StoringRun):
 
     def _unchanged(self, piece: scan.Slice) -> dict[bytes, tuple[LeafSection, int]]:
         """Return the entries whose content need not be read, with where they are recorded."""
-        folder = self._recorded_folder
-        if folder is None:
+        if self._recorded is None:
             return {}
+        places = self._recorded.places(piece.prefix, piece.names)
         candidates: list[tuple[bytes, tuple[LeafSection, int]]] = []
         needs: list[list[bytes]] = []
         for name, status in zip(piece.names, piece.status, strict=True):
-            place = folder.find(name)
+            place = places.get(name)
             if place is not None and self._is_unchanged(status, *place):
                 ids = self._needs(*place)
                 if ids is not None:
@@ -149,18 +149,13 @@ class FilesRun(StoringRun):
 
     def _is_unchanged(self, status: os.stat_result, section: LeafSection, position: int) -> bool:
         kind = _TYPES.get(stat.S_IFMT(status.st_mode))
-        if (
-            kind != section.types[position]
-            or status.st_mtime_ns != section.mtimes[position]
-            or (kind == FILE and status.st_size != section.sizes[position])
-        ):
-            return False
-        if status.st_dev in self._unstable:
-            return kind == FILE and status.st_mtime_ns < self._unchanged_before
         return (
-            status.st_ctime_ns == section.ctimes[position]
+            status.st_mtime_ns == section.mtimes[position]
+            and status.st_ctime_ns == section.ctimes[position]
+            and status.st_ctime_ns <= self._unchanged_before
             and status.st_ino == section.inodes[position]
-            and status.st_ctime_ns < self._unchanged_before
+            and kind == section.types[position]
+            and (kind != FILE or status.st_size == section.sizes[position])
         )
 
     def _needs(self, section: LeafSection, position: int) -> list[bytes] | None:
@@ -258,7 +253,8 @@ class FilesRun(StoringRun):
                 target = self._long_value(os.readlink(name, dir_fd=piece.fd))
             elif kind in {CHARACTER_DEVICE, BLOCK_DEVICE}:
                 device = (os.major(status.st_rdev), os.minor(status.st_rdev))
-            rare = self._rare(piece, name, status, target=target, device=device)
+            place = linux.place_of(piece.fd, name)
+            rare = self._rare(piece, name, status, place, target=target, device=device)
         except OSError as error:
             self._found(scan.finding_for(piece.path(name), error))
             return None
@@ -278,7 +274,7 @@ class FilesRun(StoringRun):
                     return file
                 content = self._small_content(piece.path(name), file)
                 self._remember(status, content)
-            rare = self._rare(piece, name, status, holes=content[4])
+            rare = self._rare(piece, name, status, file.fd, holes=content[4])
         finally:
             if not is_large:
                 file.close()
@@ -288,7 +284,7 @@ class FilesRun(StoringRun):
         try:
             content = yield from self._large_content(piece.path(name), file)
             self._remember(file.status, content)
-            rare = self._rare(piece, name, file.status, holes=content[4])
+            rare = self._rare(piece, name, file.status, file.fd, holes=content[4])
         except OSError as error:
             self._found(scan.finding_for(piece.path(name), error))
             return None
@@ -322,20 +318,21 @@ class FilesRun(StoringRun):
         if status.st_nlink < _SEVERAL:
             return None
         known = self._links.get((status.st_dev, status.st_ino))
-        if known is None or not _same_content(known[0], status):
+        if known is None or known[0] != _version(status):
             return None
         self._bytes_read += known[1][0]
         return known[1]
 
     def _remember(self, status: os.stat_result, content: _Content) -> None:
         if status.st_nlink >= _SEVERAL and len(self._links) < _REMEMBERED_LINKS:
-            self._links[status.st_dev, status.st_ino] = (status, content)
+            self._links[status.st_dev, status.st_ino] = (_version(status), content)
 
     def _rare(
         self,
         piece: scan.Slice,
         name: bytes,
         status: os.stat_result,
+        place: int | bytes,
         *,
         target: LongValue | None = None,
         device: tuple[int, int] | None = None,
@@ -343,9 +340,13 @@ class FilesRun(StoringRun):
     ) -> Rare:
         xattrs = group = None
         if self._rules.xattrs:
-            names = linux.attribute_names(piece.fd, name)
-            if names and (found := linux.attributes(piece.fd, name, names)):
-                xattrs = self._long_value(encode_xattrs(found))
+            try:
+                if found := linux.attributes(place):
+                    xattrs = self._long_value(encode_xattrs(found))
+            except OSError as error:
+                # Stored without them: what is below a folder needs its entry (8.1).
+                detail = f"extended attributes: {error.strerror}"
+                self._found(Finding(scan.UNREADABLE, piece.path(name), detail))
         if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
             group = hard_link_group(self._link_key, status.st_dev, status.st_ino)
         return rare_values(
@@ -357,12 +358,8 @@ class FilesRun(StoringRun):
         )
 
 
-def _same_content(one: os.stat_result, other: os.stat_result) -> bool:
-    return (one.st_size, one.st_mtime_ns, one.st_ctime_ns) == (
-        other.st_size,
-        other.st_mtime_ns,
-        other.st_ctime_ns,
-    )
+def _version(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _entry(

@@ -11,94 +11,92 @@ from typing import Final
 
 FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 FOLDER_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
-NO_ATIME: Final = os.O_NOATIME
-"""Allowed to the owner and to root only; reading then leaves the access time alone."""
+_NO_ATIME: Final = os.O_NOATIME
+"""Allowed to the owner and to root only."""
 
-_NO_ATTRIBUTES: Final = frozenset({errno.ENOTSUP, errno.ENODATA, errno.ENOENT, errno.EPERM})
+ATTRIBUTES_BYTES: Final = 16 << 20
+"""Attributes of one item beyond this are refused: they are held in memory together."""
+_NO_ATTRIBUTE: Final = frozenset({errno.ENOTSUP, errno.ENODATA, errno.EPERM})
+"""EPERM: the name spaces ``trusted`` and ``security`` are not for everybody."""
 
 
-def attribute_names(folder_fd: int, name: bytes) -> list[str]:
-    """Return the names of the extended attributes of *name*, not following a symlink.
+def open_at(name: bytes, flags: int, folder_fd: int) -> int:
+    """Open *name* for reading in an open folder, leaving its access time alone if that is allowed.
 
-    File systems without attributes have none. An empty *name* is the folder itself.
+    Raises:
+        OSError: it cannot be opened.
     """
     try:
-        return os.listxattr(_path(folder_fd, name), follow_symlinks=False)
+        return os.open(name, flags | _NO_ATIME, dir_fd=folder_fd)
+    except PermissionError:
+        return os.open(name, flags, dir_fd=folder_fd)
+
+
+def attributes(place: int | bytes) -> list[tuple[bytes, bytes]]:
+    """Return (name, value) of the extended attributes of an open file or of a `place_of`, by name.
+
+    A file system without attributes has none; one that vanishes meanwhile is left out.
+
+    Raises:
+        OSError: they cannot be read, or are more than `ATTRIBUTES_BYTES`.
+    """
+    follow = not isinstance(place, bytes)
+    try:
+        names = os.listxattr(place, follow_symlinks=follow)
     except OSError as error:
-        if error.errno in _NO_ATTRIBUTES:
+        if error.errno == errno.ENOTSUP:
             return []
         raise
-
-
-def attributes(folder_fd: int, name: bytes, names: list[str]) -> list[tuple[bytes, bytes]]:
-    """Return (name, value) of the attributes *names*, ascending by name.
-
-    One that vanishes meanwhile is left out.
-    """
-    path = _path(folder_fd, name)
     found = []
-    for attribute in names:
+    total = 0
+    for name in names:
         try:
-            value = os.getxattr(path, attribute, follow_symlinks=False)
+            value = os.getxattr(place, name, follow_symlinks=follow)
         except OSError as error:
-            if error.errno in _NO_ATTRIBUTES:
+            if error.errno in _NO_ATTRIBUTE:
                 continue
             raise
-        found.append((os.fsencode(attribute), value))
+        total += len(value)
+        if total > ATTRIBUTES_BYTES:
+            raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
+        found.append((os.fsencode(name), value))
     return sorted(found)
 
 
-def holes_of(fd: int, size_bytes: int) -> list[tuple[int, int]]:
+def place_of(folder_fd: int, name: bytes) -> bytes:
+    """Return a path to *name* in an open folder; with an empty name, to the folder itself.
+
+    The last name is not resolved where the caller follows no symlinks, and ``/proc/self/fd/N`` is
+    a magic link to the open folder, wherever that is.
+    """
+    return b"/proc/self/fd/%d/%s" % (folder_fd, name or b".")
+
+
+def holes_of(fd: int, size_bytes: int, most: int) -> list[tuple[int, int]]:
     """Return (offset, length) of the holes of an open file, ascending, within *size_bytes*.
 
-    A file system that cannot tell has none.
+    None for a file system that cannot tell, and for a file with more than *most*.
     """
-    holes = []
+    holes: list[tuple[int, int]] = []
     position = 0
     while position < size_bytes:
-        try:
-            data = os.lseek(fd, position, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                data = size_bytes
-            elif error.errno == errno.EINVAL:
-                return []
-            else:
-                raise
-        data = min(data, size_bytes)
+        data = min(_seek(fd, position, os.SEEK_DATA, size_bytes), size_bytes)
         if data > position:
+            if len(holes) == most:
+                return []
             holes.append((position, data - position))
-        if data >= size_bytes:
-            break
-        position = os.lseek(fd, data, os.SEEK_HOLE)
+        # Where a hole is punched meanwhile, data may end where it begins: one byte of it counts as
+        # data, so that no two holes touch.
+        position = max(_seek(fd, data, os.SEEK_HOLE, size_bytes), data + 1)
     return holes
 
 
-def _path(folder_fd: int, name: bytes) -> bytes:
-    # A trailing name is never resolved through a symlink: the callers say follow_symlinks=False,
-    # and /proc/self/fd/N itself is a magic link to the open folder.
-    if name:
-        return b"/proc/self/fd/%d/%s" % (folder_fd, name)
-    return b"/proc/self/fd/%d/." % folder_fd
-
-
-_NO_STABLE_INODES: Final = frozenset(
-    {"9p", "cifs", "exfat", "fuseblk", "msdos", "ntfs3", "smb3", "vfat"}
-)
-
-
-def devices_without_stable_inodes() -> frozenset[int]:
-    """Return the device numbers of mounted file systems whose inodes and ctimes mean nothing."""
-    devices = set()
+def _seek(fd: int, position: int, whence: int, size_bytes: int) -> int:
     try:
-        with open("/proc/self/mountinfo", "rb") as mounts:  # noqa: PTH123 - not a path of a source
-            lines = mounts.read().splitlines()
-    except OSError:
-        return frozenset()
-    for line in lines:
-        fields = line.split(b" ")
-        kind = fields[fields.index(b"-") + 1].decode("ascii", "replace")
-        if kind in _NO_STABLE_INODES or kind.startswith("fuse."):
-            major, minor = fields[2].split(b":")
-            devices.add(os.makedev(int(major), int(minor)))
-    return frozenset(devices)
+        return os.lseek(fd, position, whence)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # nothing but a hole up to the end, or the file has shrunk
+            return size_bytes
+        if error.errno == errno.EINVAL:
+            return position if whence == os.SEEK_DATA else size_bytes
+        raise

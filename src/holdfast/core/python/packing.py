@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -137,10 +138,12 @@ class _OpenPack:
                 self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
             )
         except OSError as error:
-            raise SpoolError(
-                f"the spool folder '{spool}' cannot be written: {error.strerror}"
-            ) from error
-        self._write(header)
+            raise SpoolError.of(self._path, error) from error
+        try:
+            self._write(header)
+        except SpoolError:
+            self.abandon()
+            raise
 
     def needs(self, segment: CompressedSegment | None = None) -> int:
         """Return the bytes of the finished pack without padding, with *segment* if given."""
@@ -189,7 +192,11 @@ class _OpenPack:
             offset += length
 
     def close(self, *, is_full: bool) -> CompletedPack:
-        """Pad, write directory and trailer, and name the pack by its hash."""
+        """Pad, write directory and trailer, and name the pack by its hash.
+
+        Raises:
+            SpoolError: it cannot be written; `abandon` it.
+        """
         needed = self.needs()
         size = self._pack_bytes if is_full else padme(needed)
         # A pack whose only segment is larger than the vault's pack size cannot be cut down.
@@ -224,7 +231,7 @@ class _OpenPack:
                 compression=COMPRESSION_RAW,
             )
         )
-        os.close(self._fd)
+        self._close_file()
         pack_id = PackId(self._hash.digest())
         written = WrittenPack(
             pack_id=pack_id,
@@ -241,7 +248,8 @@ class _OpenPack:
 
     def abandon(self) -> None:
         """Remove what was spooled."""
-        os.close(self._fd)
+        with suppress(SpoolError):
+            self._close_file()
         self._path.unlink(missing_ok=True)
 
     def _contents(self) -> PackKind:
@@ -258,10 +266,15 @@ class _OpenPack:
             while view:
                 view = view[os.write(self._fd, view) :]
         except OSError as error:
-            message = f"the spool file '{self._path}' cannot be written: {error.strerror}"
-            raise SpoolError(
-                message, hint="Free some space, or choose another spool folder."
-            ) from error
+            raise SpoolError.of(self._path, error) from error
+
+    def _close_file(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            try:
+                os.close(fd)
+            except OSError as error:
+                raise SpoolError.of(self._path, error) from error
 
 
 @dataclass(slots=True)
@@ -278,47 +291,59 @@ class PackAssembler:
     random: Random
     session: SessionKeys
     stored_bytes: int = 0
+    """Of all segments so far, as they are stored."""
     _open: dict[int, _OpenPack] = field(default_factory=dict)
     _held: list[CompressedSegment] = field(default_factory=list)
+    _completed: deque[CompletedPack] = field(default_factory=deque)
     _is_small: bool = True
 
-    def add(self, segment: CompressedSegment) -> list[CompletedPack]:
-        """Take a segment; return the packs that are full now."""
-        self.stored_bytes += len(segment.body)
+    def add(self, segment: CompressedSegment) -> None:
+        """Take a segment."""
+        self.stored_bytes += suite_named(self.parameters.suite).stored_length(len(segment.body))
         if self._is_small and self.stored_bytes > self.parameters.small_session_bytes:
             self._is_small = False
-            held, self._held = self._held, []
-            completed = [pack for tree in held for pack in self._place(tree)]
-            return [*completed, *self._place(segment)]
+            self._place_held(KIND_TREE)
         if self._is_small and segment.kind == KIND_TREE:
             self._held.append(segment)
-            return []
-        return self._place(segment)
+        else:
+            self._place(segment, segment.kind)
 
-    def finish(self) -> list[CompletedPack]:
-        """Close the last packs and return them."""
-        held, self._held = self._held, []
-        completed = [pack for tree in held for pack in self._place(tree, KIND_DATA)]
-        last = [self._open.pop(kind).close(is_full=False) for kind in sorted(self._open)]
-        return [*completed, *last]
+    def finish(self) -> None:
+        """Close the last packs."""
+        self._place_held(KIND_DATA)
+        for kind in sorted(self._open):
+            self._complete(kind, is_full=False)
+
+    def take_completed(self) -> list[CompletedPack]:
+        """Return the packs that were completed since the last call; from any thread."""
+        return [self._completed.popleft() for _ in range(len(self._completed))]
 
     def abandon(self) -> None:
-        """Remove what is in the spool folder of packs that are not complete."""
+        """Remove from the spool folder what nobody has taken."""
         for pack in self._open.values():
             pack.abandon()
         self._open.clear()
+        for completed in self.take_completed():
+            completed.path.unlink(missing_ok=True)
 
-    def _place(self, segment: CompressedSegment, slot: int | None = None) -> list[CompletedPack]:
-        completed = []
-        slot = segment.kind if slot is None else slot
+    def _place_held(self, slot: int) -> None:
+        held, self._held = self._held, []
+        for segment in held:
+            self._place(segment, slot)
+
+    def _place(self, segment: CompressedSegment, slot: int) -> None:
         pack = self._open.get(slot)
         if pack is not None and not pack.takes(segment):
-            completed.append(pack.close(is_full=True))
+            self._complete(slot, is_full=True)
             pack = None
         if pack is None:
             pack = self._open[slot] = self._new()
         pack.add(segment)
-        return completed
+
+    def _complete(self, slot: int, *, is_full: bool) -> None:
+        # A pack that cannot be closed stays among the open ones, for `abandon`.
+        self._completed.append(self._open[slot].close(is_full=is_full))
+        del self._open[slot]
 
     def _new(self) -> _OpenPack:
         return _OpenPack(self.keys, self.session, self.parameters, self.spool, self.random)
@@ -341,8 +366,6 @@ class Pipeline:
         self._pending_bytes = 0
         self._compressors = ThreadPoolExecutor(threads, thread_name_prefix="holdfast-compress")
         self._packer = ThreadPoolExecutor(1, thread_name_prefix="holdfast-pack")
-        self._lock = threading.Lock()
-        self._completed: list[CompletedPack] = []
 
     @property
     def stored_bytes(self) -> int:
@@ -362,23 +385,20 @@ class Pipeline:
         """Return the packs that were completed since the last call."""
         while self._pending and self._pending[0][0].done():
             self._wait_for_first()
-        with self._lock:
-            completed, self._completed = self._completed, []
-        return completed
+        return self._assembler.take_completed()
 
     def finish(self) -> list[CompletedPack]:
         """Wait for everything, close the last packs and return what was completed."""
         while self._pending:
             self._wait_for_first()
-        return [*self.take_completed(), *self._assembler.finish()]
+        self._assembler.finish()
+        return self._assembler.take_completed()
 
     def close(self) -> None:
         """Stop the threads; packs that are not complete are removed from the spool folder."""
         self._compressors.shutdown(cancel_futures=True)
         self._packer.shutdown(cancel_futures=True)
         self._assembler.abandon()
-        for pack in self._completed:
-            pack.path.unlink(missing_ok=True)
 
     def _wait_for_first(self) -> None:
         future, raw_length = self._pending.popleft()
@@ -386,10 +406,7 @@ class Pipeline:
         future.result()
 
     def _pack(self, compressed: "Future[CompressedSegment]") -> None:
-        completed = self._assembler.add(compressed.result())
-        if completed:
-            with self._lock:
-                self._completed.extend(completed)
+        self._assembler.add(compressed.result())
 
     def _compress(self, kind: int, chunks: Sequence[PlannedChunk]) -> CompressedSegment:
         compressor = getattr(self._local, "compressor", None)

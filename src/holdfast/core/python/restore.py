@@ -186,14 +186,11 @@ class RestoreRun(ReadingRun[Restored]):
             self._pieces.append(part)
             for item, count in zip(piece.items, counts_left, strict=False):
                 places = list(islice(located, count))
-                raw = sum(
-                    {
-                        (place.pack_id, place.segment): place.raw_length
-                        for _, place in places
-                        if place is not None
-                        and (place.pack_id, place.segment) not in self._plan.locations
-                    }.values()
-                )
+                raw = 0
+                for _, place in places:
+                    # A segment that one file needs twice counts twice: nobody is hurt.
+                    if place is not None and (place[0], place[2]) not in self._plan.locations:
+                        raw += place.raw_length
                 if self._waiting and (
                     self._plan.raw_bytes + raw > self._window_bytes
                     or self._waiting >= _WINDOW_ENTRIES

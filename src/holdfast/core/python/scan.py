@@ -8,13 +8,15 @@ that neither a path beyond PATH_MAX nor a symlink put in the way can lead elsewh
 import errno
 import os
 import stat
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from holdfast.base.progress import Finding
 from holdfast.core.face import ScanRules
 from holdfast.core.python import linux
+from holdfast.core.python.entries import FOLDER_SIZE
 from holdfast.policy.patterns import Patterns, compile_patterns
 
 SLICE_ENTRIES: Final = 2048
@@ -31,6 +33,12 @@ VANISHED: Final = "vanished"
 CHANGED: Final = "changed"
 UNSUPPORTED: Final = "unsupported"
 
+_GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ELOOP})
+"""ELOOP: a symlink has taken the place of what was there."""
+
+_Selection = dict[bytes, "_Selection"]
+"""What is selected, by name; an empty one below a name means all that is there."""
+
 
 @dataclass(slots=True)
 class Slice:
@@ -43,25 +51,20 @@ class Slice:
 
     def path(self, name: bytes) -> bytes:
         """Return the path of an entry relative to the root, for people."""
-        return self.prefix.replace(b"\0", b"/") + name
+        return _path(self.prefix, name)
 
 
+@dataclass(slots=True, eq=False)
 class _Level:
     """A folder on the way down."""
 
-    __slots__ = ("device", "fd", "inode", "name", "prefix", "selected", "waiting")
-
-    def __init__(
-        self, fd: int, name: bytes, prefix: bytes, status: os.stat_result, *, selected: bool
-    ) -> None:
-        self.fd: int | None = fd
-        self.name = name
-        self.prefix = prefix
-        self.device = status.st_dev
-        self.inode = status.st_ino
-        self.selected = selected
-        # Sub-folders still to be walked, descending, so that the next one is popped off the end.
-        self.waiting: list[bytes] = []
+    name: bytes
+    prefix: bytes
+    wanted: _Selection
+    status: os.stat_result
+    fd: int | None
+    waiting: list[bytes] = field(default_factory=list)
+    """Sub-folders still to be walked, descending, so that the next one is popped off the end."""
 
 
 class Scanner:
@@ -75,153 +78,147 @@ class Scanner:
         )
         self._selection = _selection_tree(rules.selection)
         self._levels: list[_Level] = []
+        # Those of the levels that are open, but the root: upper ones first.
+        self._open: deque[_Level] = deque()
         self._root_fd = root_fd
         self._root_status = os.fstat(root_fd)
 
     def slices(self) -> Iterator[Slice]:
         """Yield everything, in key order. The first entry is the root with an empty name."""
         root_fd = os.open(b".", linux.FOLDER_FLAGS, dir_fd=self._root_fd)
-        root = _Level(root_fd, b"", b"", self._root_status, selected=not self._selection)
+        root = _Level(b"", b"", self._selection, self._root_status, root_fd)
         self._levels.append(root)
         try:
             yield Slice(root_fd, b"", [b""], [self._root_status])
-            yield from self._list(root)
+            yield from self._list(root, root_fd)
             while self._levels:
                 level = self._levels[-1]
                 if not level.waiting:
                     self._levels.pop()
-                    _close(level)
+                    self._close(level)
                     continue
                 child = self._descend(level, level.waiting.pop())
-                if child is not None:
-                    self._levels.append(child)
-                    self._limit_open()
-                    yield from self._list(child)
+                if child is not None and child.fd is not None:
+                    yield from self._list(child, child.fd)
         finally:
             for level in self._levels:
-                _close(level)
+                self._close(level)
             self._levels.clear()
 
-    def _list(self, level: _Level) -> Iterator[Slice]:
-        fd = level.fd
-        if fd is None:  # pragma: no cover - a level is listed right after it was opened
-            return
+    # --- one folder ---------------------------------------------------------------------------
+
+    def _list(self, level: _Level, fd: int) -> Iterator[Slice]:
         try:
-            names = sorted(map(os.fsencode, os.listdir(fd)))  # noqa: PTH208 - a folder that is open, not a path
+            names = sorted(map(os.fsencode, os.listdir(fd)))
         except OSError as error:
-            self._report(level.prefix, error)
+            self._report(_path(level.prefix)[:-1], error)
             return
         names = self._chosen(level, fd, names)
-        folders: list[bytes] = []
         for start in range(0, len(names), SLICE_ENTRIES):
-            yield from self._examine(level, fd, names[start : start + SLICE_ENTRIES], folders)
-        folders.reverse()
-        level.waiting = folders
+            piece = self._examine(level, fd, names[start : start + SLICE_ENTRIES])
+            if piece.names:
+                yield piece
+        level.waiting.reverse()
 
-    def _examine(
-        self, level: _Level, fd: int, names: list[bytes], folders: list[bytes]
-    ) -> Iterator[Slice]:
-        kept: list[bytes] = []
-        status: list[os.stat_result] = []
-        prefix = level.prefix
-        path = prefix.replace(b"\0", b"/")
+    def _chosen(self, level: _Level, fd: int, names: list[bytes]) -> list[bytes]:
+        if (
+            not self._rules.exclude_if_present
+            and not self._rules.exclude_caches
+            and not level.wanted
+        ):
+            return names
+        there = frozenset(names)
+        if not there.isdisjoint(self._rules.exclude_if_present):
+            return []
+        if self._rules.exclude_caches and _CACHE_TAG in there and _is_cache(fd):
+            # The folder and its tag stay, so that the restored folder is a cache again.
+            return [_CACHE_TAG]
+        if not level.wanted:
+            return names
+        for missing in sorted(level.wanted.keys() - there):
+            self._found(Finding(VANISHED, _path(level.prefix, missing), "not there any more"))
+        return [name for name in names if name in level.wanted]
+
+    def _examine(self, level: _Level, fd: int, names: list[bytes]) -> Slice:
+        piece = Slice(fd, level.prefix, [], [])
+        path = _path(level.prefix)
         patterns = self._patterns
         larger = self._rules.exclude_larger_bytes
         for name in names:
             try:
-                result = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                status = os.stat(name, dir_fd=fd, follow_symlinks=False)
             except OSError as error:
                 self._report(path + name, error)
                 continue
-            is_folder = stat.S_ISDIR(result.st_mode)
+            is_folder = stat.S_ISDIR(status.st_mode)
             if patterns is not None and patterns.excludes(path + name, is_folder):
                 continue
-            if larger is not None and result.st_size > larger and stat.S_ISREG(result.st_mode):
+            if larger is not None and status.st_size > larger and stat.S_ISREG(status.st_mode):
                 continue
-            if is_folder and self._may_enter(fd, name, result):
-                folders.append(name)
-            kept.append(name)
-            status.append(result)
-        if kept:
-            yield Slice(fd, prefix, kept, status)
+            if is_folder:
+                if self._may_enter(path + name, status):
+                    level.waiting.append(name)
+            elif level.wanted.get(name):
+                self._found(Finding(VANISHED, path + name, "not a folder any more"))
+            piece.names.append(name)
+            piece.status.append(status)
+        return piece
 
-    def _may_enter(self, fd: int, name: bytes, status: os.stat_result) -> bool:
-        if self._rules.one_file_system and status.st_dev != self._root_status.st_dev:
+    def _may_enter(self, path: bytes, status: os.stat_result) -> bool:
+        if len(path) >= FOLDER_SIZE:
+            self._found(Finding(UNSUPPORTED, path, "too deep: nothing below it is taken"))
             return False
-        for marker in self._rules.exclude_if_present:
-            try:
-                os.stat(name + b"/" + marker, dir_fd=fd, follow_symlinks=False)
-            except OSError:
-                continue
-            return False
-        return True
+        return not self._rules.one_file_system or status.st_dev == self._root_status.st_dev
 
-    def _chosen(self, level: _Level, fd: int, names: list[bytes]) -> list[bytes]:
-        if self._rules.exclude_caches and _CACHE_TAG in names and _is_cache(fd):
-            # The folder and its tag stay, so that the restored folder is a cache again.
-            return [_CACHE_TAG]
-        if level.selected:
-            return names
-        wanted = self._below(level.prefix)
-        for missing in sorted(wanted.keys() - set(names)):
-            path = level.prefix.replace(b"\0", b"/") + missing
-            self._found(Finding(VANISHED, path, "not there any more"))
-        return [name for name in names if name in wanted]
-
-    def _below(self, prefix: bytes) -> "dict[bytes, _Selection]":
-        node = self._selection
-        for component in prefix.split(b"\0")[:-1]:
-            node = node[component].below
-        return node
+    # --- down and up again --------------------------------------------------------------------
 
     def _descend(self, level: _Level, name: bytes) -> _Level | None:
-        path = level.prefix.replace(b"\0", b"/") + name
-        parent_fd = self._open_again(len(self._levels) - 1)
+        path = _path(level.prefix, name)
+        parent_fd = self._reopened()
         if parent_fd is None:
             self._found(Finding(VANISHED, path, "its folder was moved while it was read"))
             return None
         try:
-            fd = os.open(name, linux.FOLDER_FLAGS | linux.NO_ATIME, dir_fd=parent_fd)
-        except PermissionError:
-            try:
-                fd = os.open(name, linux.FOLDER_FLAGS, dir_fd=parent_fd)
-            except OSError as error:
-                self._report(path, error)
-                return None
+            fd = linux.open_at(name, linux.FOLDER_FLAGS, parent_fd)
         except OSError as error:
             self._report(path, error)
             return None
-        if not level.waiting and level is not self._levels[0]:
+        if not level.waiting:
             # The last child: nobody comes back here, so chains of any depth hold few folders.
-            _close(level)
-        selected = level.selected or not self._below(level.prefix)[name].below
-        return _Level(fd, name, level.prefix + name + b"\0", os.fstat(fd), selected=selected)
+            self._close(level)
+        child = _Level(
+            name, level.prefix + name + b"\0", level.wanted.get(name, {}), os.fstat(fd), fd
+        )
+        self._levels.append(child)
+        self._hold(child)
+        return child
 
-    def _open_again(self, depth: int) -> int | None:
-        """Return the open folder of a level, walking down from the nearest one still open."""
-        start = depth
-        while self._levels[start].fd is None:
-            start -= 1
-        for level in self._levels[start + 1 : depth + 1]:
-            above = self._levels[start].fd
-            start += 1
-            if above is None:  # pragma: no cover - the loop opens one after the other
-                return None
-            try:
-                fd = os.open(level.name, linux.FOLDER_FLAGS, dir_fd=above)
-            except OSError:
-                return None
-            status = os.fstat(fd)
-            if (status.st_dev, status.st_ino) != (level.device, level.inode):
-                os.close(fd)
-                return None
-            level.fd = fd
-        return self._levels[depth].fd
+    def _reopened(self) -> int | None:
+        """Return the lowest level's folder, opened again if need be; None if it is gone."""
+        depth = len(self._levels)
+        while depth > 1 and self._levels[depth - 1].fd is None:
+            depth -= 1
+        fd = self._levels[depth - 1].fd
+        for level in self._levels[depth:]:
+            if fd is None:
+                break
+            fd = _open_same(level, fd)
+            if fd is not None:
+                level.fd = fd
+                self._hold(level)
+        return fd
 
-    def _limit_open(self) -> None:
-        opened = [level for level in self._levels[1:] if level.fd is not None]
-        for level in opened[:-_OPEN_FOLDERS]:
-            _close(level)
+    def _hold(self, level: _Level) -> None:
+        self._open.append(level)
+        if len(self._open) > _OPEN_FOLDERS:
+            self._close(self._open[0])
+
+    def _close(self, level: _Level) -> None:
+        fd, level.fd = level.fd, None
+        if fd is not None:
+            os.close(fd)
+            if level.prefix:
+                self._open.remove(level)
 
     def _report(self, path: bytes, error: OSError) -> None:
         self._found(finding_for(path, error))
@@ -229,37 +226,48 @@ class Scanner:
 
 def finding_for(path: bytes, error: OSError) -> Finding:
     """Say what an error of the operating system means for one item of the source."""
-    gone = error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
+    gone = error.errno in _GONE
     detail = "not there any more" if gone else (error.strerror or "error")
     return Finding(VANISHED if gone else UNREADABLE, path, detail)
 
 
-@dataclass(slots=True)
-class _Selection:
-    """What is selected below one component; nothing below means everything."""
-
-    below: "dict[bytes, _Selection]"
+def _path(prefix: bytes, name: bytes = b"") -> bytes:
+    return prefix.replace(b"\0", b"/") + name
 
 
-def _selection_tree(paths: Sequence[bytes]) -> dict[bytes, _Selection]:
-    root: dict[bytes, _Selection] = {}
+def _open_same(level: _Level, parent_fd: int) -> int | None:
+    """Open the folder of *level* below its parent; None if something else is there now."""
+    try:
+        fd = linux.open_at(level.name, linux.FOLDER_FLAGS, parent_fd)
+    except OSError:
+        return None
+    now, was = os.fstat(fd), level.status
+    if (now.st_dev, now.st_ino) != (was.st_dev, was.st_ino):
+        os.close(fd)
+        return None
+    return fd
+
+
+def _selection_tree(paths: Sequence[bytes]) -> _Selection:
+    root: _Selection = {}
+    if b"" in paths:
+        return root
     # Shorter ones first: a folder that is selected as a whole hides what is selected below it.
     for path in sorted(paths, key=lambda path: path.count(b"/")):
         node = root
-        components = path.split(b"/")
-        for depth, component in enumerate(components):
-            known = node.get(component)
-            if known is not None and not known.below and depth < len(components):
+        *folders, name = path.split(b"/")
+        for folder in folders:
+            if folder in node and not node[folder]:
                 break
-            if known is None:
-                known = node[component] = _Selection({})
-            node = known.below
+            node = node.setdefault(folder, {})
+        else:
+            node.setdefault(name, {})
     return root
 
 
 def _is_cache(fd: int) -> bool:
     try:
-        tag = os.open(_CACHE_TAG, linux.FILE_FLAGS, dir_fd=fd)
+        tag = linux.open_at(_CACHE_TAG, linux.FILE_FLAGS, fd)
     except OSError:
         return False
     try:
@@ -268,9 +276,3 @@ def _is_cache(fd: int) -> bool:
         return False
     finally:
         os.close(tag)
-
-
-def _close(level: _Level) -> None:
-    if level.fd is not None:
-        os.close(level.fd)
-        level.fd = None

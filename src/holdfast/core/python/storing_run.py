@@ -1,9 +1,11 @@
 """What storing files and storing a stream have in common: content, tree, packs, the end."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from holdfast.base.progress import Finding
+from holdfast.base.sizes import MIB
 from holdfast.core.face import (
     Progress,
     Statistics,
@@ -29,10 +31,11 @@ from holdfast.core.python.packing import (
 from holdfast.core.python.run import GeneratorRun, Work
 from holdfast.core.python.state import StateWriter
 from holdfast.core.python.tree_builder import ExtentMapBuilder, TreeBuilder
-from holdfast.core.run_errors import SpoolError
 
-UNSTORED_PACKS: Final = 4
+_UNSTORED_PACKS: Final = 4
 """Packs that may wait to be stored; reading stops until one is acknowledged."""
+PAUSE_BYTES: Final = 4 * MIB
+"""What is read between two looks at what the caller has to know."""
 
 
 class StoringRun(GeneratorRun[Written]):
@@ -43,10 +46,11 @@ class StoringRun(GeneratorRun[Written]):
         self._store = store
         self._started_ns = started_ns
         self._packs: list[WrittenPack] = []
-        self._unstored: list[int] = []
+        self._unstored: dict[int, Path] = {}
         self._state: StateWriter | None = None
         self._items = 0
         self._bytes_read = 0
+        self._bytes_reported = 0
         self._counts = {FILE: 0, FOLDER: 0}
         self._findings = 0
         self._builder = TreeBuilder(
@@ -59,17 +63,14 @@ class StoringRun(GeneratorRun[Written]):
 
     def _release(self) -> None:
         self._store.close()
+        for path in self._unstored.values():
+            path.unlink(missing_ok=True)
         if self._state is not None:
             self._state.abandon()
 
     def _start_state(self) -> None:
         path = self._store.spool / f"state-{self._store.random.take(8).hex()}"
-        try:
-            self._state = StateWriter(
-                path, started_ns=self._started_ns, vault_id=self._store.vault_id
-            )
-        except OSError as error:
-            raise SpoolError(f"'{path}' cannot be written: {error.strerror}") from error
+        self._state = StateWriter(path, started_ns=self._started_ns, vault_id=self._store.vault_id)
 
     def _leaf_or_inner(self, level: int, node: bytes, node_id: bytes) -> None:
         self._store.node(node, node_id)
@@ -112,10 +113,7 @@ class StoringRun(GeneratorRun[Written]):
             for chunk in cutter.feed(part):
                 take(chunk)
             self._bytes_read += len(part)
-            self._store_completed(self._store.take_completed())
-            self._progress()
-            yield True
-            yield from self._settle(UNSTORED_PACKS)
+            yield from self._pause()
         for chunk in cutter.finish():
             take(chunk)
         if builder is not None:
@@ -138,16 +136,26 @@ class StoringRun(GeneratorRun[Written]):
     def _store_completed(self, completed: list[CompletedPack]) -> None:
         for pack in completed:
             ticket = self.new_ticket()
-            self._unstored.append(ticket)
+            self._unstored[ticket] = pack.path
             self._packs.append(pack.written)
             self.emit(
                 Store(ticket, pack.written.pack_id, pack.written.kind, pack.path, pack.written)
             )
 
+    def _pause(self) -> Work[None]:
+        """Hand over what is complete; wait while too much of it is not stored."""
+        self._store_completed(self._store.take_completed())
+        if self._bytes_read - self._bytes_reported >= PAUSE_BYTES:
+            self._bytes_reported = self._bytes_read
+            self._progress()
+        yield True
+        yield from self._settle(_UNSTORED_PACKS)
+
     def _settle(self, limit: int) -> Work[None]:
         """Wait until at most *limit* packs are not acknowledged."""
         while True:
-            self._unstored = [one for one in self._unstored if self.take_answer(one) is None]
+            for ticket in [one for one in self._unstored if self.take_answer(one) is not None]:
+                del self._unstored[ticket]
             if len(self._unstored) <= limit:
                 return
             yield False

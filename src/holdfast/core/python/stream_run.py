@@ -20,7 +20,7 @@ from holdfast.core.python.storing_run import StoringRun
 from holdfast.core.run_errors import StreamError
 
 _STREAM_READ_BYTES: Final = 1 * MIB
-_PATIENCE_SECONDS: Final = 0.5
+_PATIENCE_MILLISECONDS: Final = 500
 """A source that is silent for longer lets the caller go on with other things."""
 
 
@@ -45,9 +45,11 @@ class StreamRun(StoringRun):
         return (yield from self._finish())
 
     def _parts(self) -> Iterator[bytes]:
+        waiter = select.poll()
+        waiter.register(self._fd, select.POLLIN)
         while True:
             try:
-                if not select.select([self._fd], [], [], _PATIENCE_SECONDS)[0]:
+                if not waiter.poll(_PATIENCE_MILLISECONDS):
                     yield b""
                     continue
                 data = os.read(self._fd, _STREAM_READ_BYTES)
