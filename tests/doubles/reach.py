@@ -78,9 +78,7 @@ def unreferenced(objects: Mapping[str, bytes]) -> dict[str, str]:
     stored_packs = {parsed.hash for parsed, _ in by_kind[frames.KIND_PACK].values()}
     sessions = {parsed.session_id for parsed, _ in by_kind[frames.KIND_SESSION].values()}
     replaced = {key for _, body in by_kind[frames.KIND_INDEX].values() for key in body.replaces}
-    authorities = {
-        body.authority_public_key for _, body in by_kind[frames.KIND_STATEMENT].values()
-    }
+    authorities = {body.authority_public_key for _, body in by_kind[frames.KIND_STATEMENT].values()}
     slots = {
         slot.slot_hash for _, body in by_kind[frames.KIND_STATEMENT].values() for slot in body.slots
     }

@@ -13,17 +13,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from doubles.clock import ManualClock
 from doubles.randomness import CountedRandom
-from holdfast.base.errors import HoldfastError
+from holdfast.base.errors import IntegrityError, SignatureError
 from holdfast.base.ids import GroupId, ObjectHash, PointId, SessionId, VaultId
 from holdfast.base.progress import Finding, Progress
-from holdfast.core import IndexKeys, Limits, Parameters, ReadKeys, RestoreRules, ScanRules
-from holdfast.core.python.index import PythonIndex
-from holdfast.core.python.reader import PythonReader
-from holdfast.core.python.writer import PythonWriter
+from holdfast.core import Limits, RestoreRules, ScanRules
+from holdfast.core.python.engine import PythonEngine
 from holdfast.crypto.passwords import TEST_PARAMETERS
 from holdfast.crypto.suites import suite_named
 from holdfast.format import frames, names
@@ -37,8 +35,10 @@ from holdfast.keys.writers import WriterIdentity
 from holdfast.storage.interface import StorageBackend
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.blind import blind_verify
+from holdfast.vault.errors import NoRepositoryError
 from holdfast.vault.forget import apply_forget, plan_forget
-from holdfast.vault.gc import SILENCE_SECONDS, GcResult, Patience, apply_gc
+from holdfast.vault.gc import apply_gc
+from holdfast.vault.gc_apply import GcResult, Patience
 from holdfast.vault.index_cache import opened_index
 from holdfast.vault.local import LocalFolders, WriterKey
 from holdfast.vault.objects import ObjectStore
@@ -53,7 +53,7 @@ from holdfast.vault.verify import verify
 
 PASSWORD = "correct horse"
 SECOND_PASSWORD = "battery staple"
-PATIENCE_SECONDS = SILENCE_SECONDS
+PATIENCE_SECONDS = 600.0
 LIMITS = Limits(memory_bytes=32 << 20, threads=1, readers=1)
 TINY = VaultObject(
     authority_public_key=bytes(32),
@@ -85,29 +85,6 @@ class Notes:
         self.findings.append(finding)
 
 
-class PlainEngine:
-    """The plain engine with randomness that repeats."""
-
-    name: ClassVar[Literal["python"]] = "python"
-
-    def __init__(self, random: CountedRandom) -> None:
-        self._random = random
-
-    def index(self, folder: Path, keys: IndexKeys) -> PythonIndex:
-        return PythonIndex(folder, keys)
-
-    def writer(self, *arguments: Any) -> PythonWriter:
-        return PythonWriter(*arguments)
-
-    def reader(
-        self, keys: ReadKeys, parameters: Parameters, index: Any, limits: Limits
-    ) -> PythonReader:
-        return PythonReader(keys, parameters, index, limits, self._random)
-
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"no command asks the engine for {name}")
-
-
 @dataclass
 class Desk:
     """One machine and one storage, and the commands that somebody runs there.
@@ -131,13 +108,13 @@ class Desk:
             self.folder / "config", self.folder / "state", self.folder / "cache"
         )
         self.machine = Machine(self.clock, self.random, self.folders)
-        self.engine: Any = PlainEngine(self.random)
+        self.engine = PythonEngine()
         self.notes = Notes()
 
     def on(self, backend: StorageBackend) -> "Desk":
         """Return the same machine as it looks at another storage."""
         twin = replace(self, backend=backend)
-        twin.random, twin.machine, twin.engine = self.random, self.machine, self.engine
+        twin.random, twin.machine = self.random, self.machine
         return twin
 
     def after_reboot(self, backend: StorageBackend) -> "Desk":
@@ -320,7 +297,7 @@ class Desk:
         """Read and open everything; without keys if the vault cannot be opened."""
         objects = self._bare_objects()
         ring: ReadRing | None = None
-        with suppress(HoldfastError):
+        with suppress(IntegrityError, SignatureError, NoRepositoryError):
             ring = self.readable().ring
         return verify(objects, ring, random=self.random, cache=self.folders.cache)
 
@@ -329,7 +306,8 @@ class Desk:
         return blind_verify(self._bare_objects())
 
     def _bare_objects(self) -> ObjectStore:
-        (vault_id,) = open_repository(self.backend, self.clock).vaults
+        parsed = (names.parse_name(item.name) for item in self.backend.list("vaults/"))
+        (vault_id,) = {item.vault_id for item in parsed if item and item.vault_id is not None}
         return ObjectStore(self.backend, vault_id, clock=self.clock)
 
     def opens(self, text: str) -> bool:
@@ -348,7 +326,7 @@ class Desk:
         target.mkdir()
         with opened_index(vault, self.engine, vault.index_keys(group_id), reads=True) as cache:
             cache.refresh()
-            reader = self.engine.reader(keys, vault.parameters, cache.index, LIMITS)
+            reader = self.engine.reader(keys, vault.parameters, cache.index, LIMITS, self.random)
             try:
                 with _opened_folder(target) as target_fd:
                     notes = Notes()

@@ -106,8 +106,13 @@ def test_no_secret_is_ever_printed(filled: CommandLine) -> None:
     """Neither in results, nor with -vv, nor in what a refusal says."""
     said = ""
     for words in (
-        ("points",), ("key", "list"), ("recovery-kit",), ("doctor",), ("key", "verify", "-vv"),
-        ("restore", "nothing", "--to", "x"), ("writer", "list", "--json"),
+        ("points",),
+        ("key", "list"),
+        ("recovery-kit",),
+        ("doctor",),
+        ("key", "verify", "-vv"),
+        ("restore", "nothing", "--to", "x"),
+        ("writer", "list", "--json"),
     ):
         answer = filled(*words, password=True)
         said += answer.out + answer.err
