@@ -118,21 +118,15 @@ class IndexCache:
         for item in listed:
             name = IndexId(item.hash)
             if name in wanted and name not in opened:
-                with suppress(MissingObjectError), self._getting_along(item.name):
+                try:
                     self.index.add([(name, self._vault.objects.get(item.name))])
+                except MissingObjectError:
+                    continue
+                except (IntegrityError, KeysError):
+                    if not self._reads:
+                        raise
+                    self._unusable.append(item.name)
         return replace(view, unusable=tuple(self._unusable))
-
-    @contextmanager
-    def _getting_along(self, name: str) -> Iterator[None]:
-        """Take note of an object that cannot be used, if this is for reading."""
-        try:
-            yield
-        except MissingObjectError:
-            raise
-        except (IntegrityError, KeysError):
-            if not self._reads:
-                raise
-            self._unusable.append(name)
 
     def _read_bodies(self, listed: Sequence[Listed]) -> tuple[dict[IndexId, IndexBody], list[str]]:
         found: dict[IndexId, IndexBody] = {}
@@ -141,19 +135,19 @@ class IndexCache:
             name = IndexId(item.hash)
             body = self._bodies.get(name) or self._kept(name)
             if body is None:
-                loaded: Loaded[IndexBody] | None = None
                 try:
-                    with self._getting_along(item.name):
-                        checked = self._vault.objects.load(item.name, IndexBody)
-                        self._vault.verifier.check_index(checked)
-                        loaded = checked
+                    loaded = self._vault.objects.load(item.name, IndexBody)
+                    self._vault.verifier.check_index(loaded)
                 except SignatureError:
                     not_signed.append(item.name)
                     continue
                 except MissingObjectError:
                     # Deleted since it was listed, or its session was: then it does not count.
                     continue
-                if loaded is None:
+                except (IntegrityError, KeysError):
+                    if not self._reads:
+                        raise
+                    self._unusable.append(item.name)
                     continue
                 body = loaded.body
                 self._keep(name, body)
