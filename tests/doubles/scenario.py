@@ -20,9 +20,10 @@ from doubles.randomness import CountedRandom
 from holdfast.base.errors import IntegrityError, SignatureError
 from holdfast.base.ids import GroupId, ObjectHash, PointId, SessionId, VaultId
 from holdfast.base.progress import Finding, Progress
+from holdfast.base.randomness import Random
 from holdfast.core import Limits, RestoreRules, ScanRules
 from holdfast.core.python.engine import PythonEngine
-from holdfast.crypto.passwords import TEST_PARAMETERS
+from holdfast.crypto.passwords import TEST_PARAMETERS, KdfParameters
 from holdfast.crypto.suites import suite_named
 from holdfast.format import frames, names
 from holdfast.format.maintenance import ForgetReason, Tombstone
@@ -101,9 +102,13 @@ class Desk:
     )
     password: str = PASSWORD
     host: str = "laptop"
+    chance: Random | None = None
+    """Where random bytes come from; None for those that repeat."""
+    parameters: KdfParameters = TEST_PARAMETERS
+    """What a password costs."""
 
     def __post_init__(self) -> None:
-        self.random = CountedRandom(f"{self.seed} {self.host}")
+        self.random = self.chance or CountedRandom(f"{self.seed} {self.host}")
         self.folders = LocalFolders(
             self.folder / "config", self.folder / "state", self.folder / "cache"
         )
@@ -151,13 +156,11 @@ class Desk:
     def init(
         self,
         template: VaultObject = TINY,
-        *,
-        parameters: Any = TEST_PARAMETERS,
     ) -> VaultId:
         """Make a repository and this machine's write-only key, in the order of ``holdfast init``."""
         is_sealed = template.suite != suite_named("none").number
         way = (
-            WayIn(PasswordUnlocker(self.password), "a hint", parameters)
+            WayIn(PasswordUnlocker(self.password), "a hint", self.parameters)
             if is_sealed
             else WayIn(OpenUnlocker())
         )
@@ -195,13 +198,13 @@ class Desk:
         vault.objects.put(made.name, made.data)
         self._save_key(identity, made.name)
 
-    def backup(self, source: Path, *, rules: ScanRules | None = None) -> BackupResult:
-        """Back the folder *source* up; its name is that of the series."""
+    def backup(self, source: Path, *, root: bytes | None = None) -> BackupResult:
+        """Back the folder *source* up; its name is that of the series, *root* what the point says."""
         self.clock.advance(60)
         session = BackupSession(
             self.closed().with_writer(self.writer_key()),
             self.engine,
-            SourceDescription(host=self.host, name=source.name, root=os.fsencode(source)),
+            SourceDescription(host=self.host, name=source.name, root=root or os.fsencode(source)),
             limits=LIMITS,
             listener=self.notes,
             uploads=0,
@@ -209,7 +212,7 @@ class Desk:
         with _opened_folder(source) as root_fd:
             return session.run(
                 lambda writer, state, started_ns: writer.files(
-                    root_fd, rules or ScanRules(), state, started_ns=started_ns
+                    root_fd, ScanRules(), state, started_ns=started_ns
                 )
             )
 
@@ -229,7 +232,7 @@ class Desk:
     def add_password(self, text: str) -> ObjectHash:
         self.clock.advance(60)
         vault = self.readable()
-        way = WayIn(PasswordUnlocker(text), "", TEST_PARAMETERS)
+        way = WayIn(PasswordUnlocker(text), "", self.parameters)
         change = add_slot(vault.chain, vault.ring, way, clock=self.clock, random=self.random)
         self._apply(vault, change)
         assert change.added is not None
