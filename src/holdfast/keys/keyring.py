@@ -83,8 +83,12 @@ def group_keys(
 
 
 class SessionKeys(NamedTuple):
-    """The two keys of a session; empty in a vault of the suite ``none``."""
+    """The key of a session and the two derived from it; empty in a vault of the suite ``none``.
 
+    The engine takes *key* and derives for itself.
+    """
+
+    key: Secret
     data: Secret
     tree: Secret
 
@@ -102,8 +106,9 @@ def session_keys(
 ) -> SessionKeys:
     """Derive the data key and the tree key of a session (section 4.6)."""
     if session_key is None:
-        return SessionKeys(Secret(b""), Secret(b""))
+        return SessionKeys(Secret(b""), Secret(b""), Secret(b""))
     return SessionKeys(
+        session_key,
         derive_secret(session_key, vault_id, "data", session_id),
         derive_secret(session_key, vault_id, "tree", session_id),
     )

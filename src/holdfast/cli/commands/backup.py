@@ -1,0 +1,206 @@
+"""``holdfast backup``."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from holdfast.base.sizes import format_size, parse_size
+from holdfast.cli.errors import SourcePartlyReadError, UsageError
+from holdfast.cli.invocation import Invocation
+from holdfast.cli.options import ADVANCED, GlobalCommand, family
+from holdfast.cli.output import printable, show_seconds
+from holdfast.cli.progress import ProgressPrinter
+from holdfast.cli.words import parse_rate, parse_time
+from holdfast.operations import backup as operation
+from holdfast.operations.backup import BackedUp, BackupRequest
+
+app = family("Back up.")
+
+
+@app.command("backup", cls=GlobalCommand)
+def backup(
+    ctx: typer.Context,
+    *,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PATH]...", help="Files and folders; or, behind --, a command."),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--source", metavar="NAME", help="Name of the series, instead of the path."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-e", "--exclude", metavar="PATTERN", help="Leave out, as in .gitignore; repeatable."
+        ),
+    ] = None,
+    exclude_from: Annotated[
+        list[Path] | None,
+        typer.Option("--exclude-from", metavar="FILE", help="Take patterns from FILE."),
+    ] = None,
+    exclude_caches: Annotated[
+        bool, typer.Option("--exclude-caches", help="Leave out folders with a CACHEDIR.TAG.")
+    ] = False,
+    exclude_if_present: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude-if-present", metavar="NAME", help="Leave out folders that hold this file."
+        ),
+    ] = None,
+    exclude_larger_than: Annotated[
+        str | None,
+        typer.Option("--exclude-larger-than", metavar="SIZE", help="Leave out larger files."),
+    ] = None,
+    files_from: Annotated[
+        list[Path] | None,
+        typer.Option("--files-from", metavar="FILE", help="Take paths from FILE too."),
+    ] = None,
+    one_file_system: Annotated[
+        bool,
+        typer.Option("-x", "--one-file-system", help="Do not enter other file systems."),
+    ] = False,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="Mark the restore point; repeatable.")
+    ] = None,
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Back up standard input as one file; needs --name.")
+    ] = False,
+    from_command: Annotated[
+        bool,
+        typer.Option(
+            "--from-command", help="Back up what a command prints; needs --name, then -- CMD ARG..."
+        ),
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="X", help="How that one file is called.")
+    ] = None,
+    reread: Annotated[
+        bool, typer.Option("--reread", help="Read every file, also those that look unchanged.")
+    ] = False,
+    time: Annotated[
+        str | None,
+        typer.Option("--time", metavar="TIME", help="The time that the restore point stands for."),
+    ] = None,
+    limit_upload: Annotated[
+        str | None,
+        typer.Option("--limit-upload", metavar="RATE", help="Send at most this much a second."),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option("--host", help="Another machine name.", hidden=True, rich_help_panel=ADVANCED),
+    ] = None,
+    allow_empty: Annotated[
+        bool,
+        typer.Option(
+            "--allow-empty",
+            help="Back up a folder that holds nothing.",
+            hidden=True,
+            rich_help_panel=ADVANCED,
+        ),
+    ] = False,
+) -> None:
+    """Back up files and folders into a new restore point.
+
+    Needs no password on a machine that writes into the repository: 'init' has made its key. Parts
+    of the source that cannot be read are named, and the exit code is then 3.
+    With --from-command, a restore point is made only if the command succeeds.
+    """
+    invocation = Invocation.of(ctx)
+    words = list(paths or ())
+    is_stream = stdin or from_command
+    if stdin and from_command:
+        raise UsageError("Give --stdin or --from-command, not both.")
+    if is_stream and name is None:
+        raise UsageError("A stream needs a name.", hint="Write --name dump.sql")
+    if name is not None and not is_stream:
+        raise UsageError("--name goes with --stdin or --from-command.")
+    if stdin and words:
+        raise UsageError("--stdin takes no paths.")
+    if from_command and not words:
+        raise UsageError(
+            "No command was named.", hint="Write it behind two dashes: -- mysqldump shop"
+        )
+    largest = None if exclude_larger_than is None else parse_size(exclude_larger_than)
+    request = BackupRequest(
+        address=invocation.repository,
+        paths=() if is_stream else tuple(os.fsencode(word) for word in words),
+        files_from=tuple(files_from or ()),
+        source=source,
+        host=host,
+        stream_name=name,
+        command=tuple(words) if from_command else (),
+        exclude=tuple(os.fsencode(pattern) for pattern in exclude or ()),
+        exclude_from=tuple(exclude_from or ()),
+        exclude_caches=exclude_caches,
+        exclude_if_present=tuple(os.fsencode(item) for item in exclude_if_present or ()),
+        exclude_larger_bytes=None
+        if exclude_larger_than is None
+        else parse_size(exclude_larger_than),
+        one_file_system=one_file_system,
+        tags=tuple(tag or ()),
+        taken_at=None if time is None else parse_time(time),
+        reread=reread,
+        allow_empty=allow_empty,
+        bytes_per_second=None if limit_upload is None else parse_rate(limit_upload),
+    )
+    if invocation.options.dry_run:
+        _show_plan(invocation, request)
+        return
+    with invocation.listen() as listener:
+        made = operation.run(request, invocation.context, listener)
+    _show(invocation, made, listener)
+    if made.findings:
+        raise SourcePartlyReadError(
+            f"The restore point was made, but {made.findings} parts of the source could not be "
+            "read as they should.",
+            hint="Each is named above.",
+        )
+
+
+def _show_plan(invocation: Invocation, request: BackupRequest) -> None:
+    plan = operation.plan(request, invocation.context)
+    selection = [printable(path) for path in plan.selection]
+    what = (
+        f"{', '.join(selection)} in {printable(plan.root)}" if selection else printable(plan.root)
+    )
+    invocation.output.result(
+        f"A restore point of series {printable(plan.series)} would be made, of {what}."
+    )
+    invocation.output.document(
+        "backup",
+        {"dry_run": True, "series": plan.series, "root": printable(plan.root)},
+    )
+
+
+def _show(invocation: Invocation, made: BackedUp, listener: ProgressPrinter) -> None:
+    output, seconds = invocation.output, listener.seconds
+    rate = int(made.source_bytes / seconds) if seconds > 0 else 0
+    output.result(
+        f"Restore point {made.point_id[:8]} of {printable(made.series)} is made: "
+        f"{made.files:,} files, {made.folders:,} folders, {format_size(made.source_bytes)}."
+    )
+    output.say(
+        f"New: {format_size(made.new_raw_bytes)}, stored as {format_size(made.new_stored_bytes)}. "
+        f"It took {show_seconds(seconds)} ({format_size(rate)}/s)."
+    )
+    output.summary(
+        "backup",
+        {
+            "point": made.point_id,
+            "series": made.series,
+            "counter": made.counter,
+            "files": made.files,
+            "folders": made.folders,
+            "others": made.others,
+            "source_bytes": made.source_bytes,
+            "new_chunks": made.new_chunks,
+            "new_raw_bytes": made.new_raw_bytes,
+            "new_stored_bytes": made.new_stored_bytes,
+            "findings": made.findings,
+            "new_writer": made.is_new_writer,
+            "seconds": round(seconds, 3),
+        },
+    )

@@ -1,0 +1,163 @@
+"""``holdfast restore``."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from holdfast.base.sizes import format_size
+from holdfast.cli.errors import RestoredPartlyError, UsageError
+from holdfast.cli.invocation import Invocation
+from holdfast.cli.options import ADVANCED, GlobalCommand, family
+from holdfast.cli.output import printable, show_seconds
+from holdfast.cli.words import HostOption, SourceOption, split_point
+from holdfast.operations import restore as operation
+from holdfast.operations.restore import RestoreRequest
+from holdfast.recovery.files import RestoreWish, patterns
+
+app = family("Restore.")
+
+Overwrite = Literal["never", "if-changed", "always"]
+_RULES: dict[str, Overwrite] = {
+    "never": "never",
+    "if-changed": "if-changed",
+    "always": "always",
+}
+
+
+@app.command("restore", cls=GlobalCommand)
+def restore(
+    ctx: typer.Context,
+    *,
+    point: Annotated[
+        str,
+        typer.Argument(metavar="POINT[:PATH]", help="An id, or 'latest'; and what of it."),
+    ],
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Restore into this folder.")
+    ] = None,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Put everything where it came from.")
+    ] = False,
+    include: Annotated[
+        list[str] | None,
+        typer.Option("-i", "--include", metavar="PATTERN", help="Only what matches; repeatable."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("-e", "--exclude", metavar="PATTERN", help="Not what matches; repeatable."),
+    ] = None,
+    overwrite: Annotated[
+        str | None,
+        typer.Option(
+            "--overwrite",
+            metavar="never|if-changed|always",
+            help="What becomes of files that are there.",
+        ),
+    ] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Remove what the restore point does not have.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare everything afterwards, contents included.")
+    ] = False,
+    source: SourceOption = None,
+    host: HostOption = None,
+    no_sparse: Annotated[
+        bool,
+        typer.Option(
+            "--no-sparse",
+            help="Fill holes in files.",
+            hidden=True,
+            rich_help_panel=ADVANCED,
+        ),
+    ] = False,
+    numeric_ids: Annotated[
+        bool,
+        typer.Option(
+            "--numeric-ids",
+            help="Owners by number, not by name.",
+            hidden=True,
+            rich_help_panel=ADVANCED,
+        ),
+    ] = False,
+    target: Annotated[Path | None, typer.Option("-t", "--target", hidden=True)] = None,
+) -> None:
+    """Put a restore point back, or a part of it.
+
+    Without PATH the original full path is rebuilt below DIR; with PATH, what PATH holds lands in
+    DIR. DIR has to be empty, unless --overwrite says what becomes of what is there.
+    """
+    invocation = Invocation.of(ctx)
+    folder = to or target
+    if (folder is None) == (not in_place):
+        raise UsageError(
+            "Say where to: --to DIR, or --in-place."
+            if folder is None
+            else "Give --to or --in-place, not both."
+        )
+    if overwrite is not None and overwrite not in _RULES:
+        raise UsageError(
+            f"'{overwrite}' is no rule.", hint="Rules are never, if-changed and always."
+        )
+    name, path = split_point(point)
+    wish = RestoreWish(
+        target=folder,
+        path=path,
+        overwrite=None if overwrite is None else _RULES[overwrite],
+        delete=delete,
+        include=patterns(include or ()),
+        exclude=patterns(exclude or ()),
+        sparse=not no_sparse,
+        numeric_ids=numeric_ids,
+    )
+    request = RestoreRequest(invocation.repository, name, wish, source, host, verify)
+    if invocation.options.dry_run or in_place:
+        plan = operation.plan(request, invocation.context)
+        kept = {"never": "kept", "if-changed": "replaced if they differ", "always": "replaced"}
+
+        def show() -> None:
+            what = ", ".join(printable(item) for item in plan.below) or "everything"
+            invocation.output.result(
+                f"Plan: restore {what} of {plan.point_id[:8]} ({printable(plan.series)}) into "
+                f"{printable(plan.folder)}; files that are there are {kept[plan.overwrite]}"
+                + ("; what the restore point does not have is removed." if plan.delete else ".")
+            )
+
+        if not invocation.confirm("Restore?", show=show):
+            return
+    with invocation.listen() as listener:
+        done = operation.run(request, invocation.context, listener)
+    output, seconds = invocation.output, listener.seconds
+    rate = int(done.bytes_written / seconds) if seconds > 0 else 0
+    output.result(
+        f"Restored {done.items:,} items of {done.point_id[:8]} into {printable(done.folder)}."
+    )
+    output.say(
+        f"Wrote {format_size(done.bytes_written)} in {show_seconds(seconds)} "
+        f"({format_size(rate)}/s)."
+    )
+    if done.compared is not None:
+        output.result(
+            f"Compared {done.compared:,} items with the restore point: "
+            + (f"{done.differences:,} differ." if done.differences else "no difference.")
+        )
+    output.summary(
+        "restore",
+        {
+            "point": done.point_id,
+            "series": done.series,
+            "folder": printable(done.folder),
+            "items": done.items,
+            "bytes_written": done.bytes_written,
+            "findings": done.findings,
+            "compared": done.compared,
+            "differences": done.differences,
+            "seconds": round(seconds, 3),
+        },
+    )
+    if done.findings or done.differences:
+        raise RestoredPartlyError(
+            f"{max(done.findings, done.differences)} items could not be restored as they were.",
+            hint="Each is named above.",
+        )

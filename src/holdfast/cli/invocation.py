@@ -1,0 +1,135 @@
+"""One run of one command: options and environment joined, and what every command needs of them."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import typer
+
+from holdfast.base.clock import Clock, SystemClock
+from holdfast.cli.errors import NoRepositoryNamedError, NotConfirmedError
+from holdfast.cli.options import GlobalOptions
+from holdfast.cli.output import Output
+from holdfast.cli.progress import ProgressPrinter
+from holdfast.cli.secret_sources import SecretOptions, SecretSources
+from holdfast.cli.settings import Settings
+from holdfast.crypto.randomness import SystemRandom
+from holdfast.operations.context import Context
+from holdfast.vault.local import LocalFolders
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What a command function works with."""
+
+    options: GlobalOptions
+    settings: Settings
+    output: Output
+    new_secret: SecretOptions = field(default_factory=SecretOptions)
+
+    @classmethod
+    def of(cls, ctx: typer.Context, *, new_secret: SecretOptions | None = None) -> Self:
+        """Join what stood on the line with the environment, and say the format's note.
+
+        *new_secret* says where a new password or key file comes from, for commands that make one.
+        """
+        options = ctx.obj if isinstance(ctx.obj, GlobalOptions) else GlobalOptions()
+        output = Output(is_json=options.json, is_quiet=options.quiet, verbosity=options.verbose)
+        output.format_note()
+        settings = Settings.from_environment()
+        return cls(options, settings, output, new_secret or SecretOptions())
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The machine's clock."""
+        return SystemClock()
+
+    @property
+    def repository(self) -> str:
+        """The repository's address.
+
+        Raises:
+            NoRepositoryNamedError: nobody said which.
+        """
+        address = self.options.repo or self.settings.repository
+        if address is None:
+            raise NoRepositoryNamedError(
+                "No repository was named.",
+                hint="Write -r FOLDER, or set HOLDFAST_REPOSITORY.",
+            )
+        return address
+
+    @cached_property
+    def given(self) -> tuple[SecretOptions, SecretOptions]:
+        """Where the present way in may come from: the line, then the environment."""
+        return (
+            SecretOptions(
+                password_file=self.options.password_file,
+                password_command=self.options.password_command,
+                key_file=self.options.key_file,
+            ),
+            SecretOptions(
+                password_file=self.settings.password_file,
+                password_command=self.settings.password_command,
+                key_file=self.settings.key_file,
+                password=self.settings.password,
+            ),
+        )
+
+    @cached_property
+    def secrets(self) -> SecretSources:
+        """What answers questions for passwords."""
+        return SecretSources(self.output, self.given, (self.new_secret,))
+
+    @cached_property
+    def context(self) -> Context:
+        """What every use case gets."""
+        return Context(
+            clock=self.clock,
+            random=SystemRandom(),
+            folders=LocalFolders(
+                config=self.settings.config_folder,
+                state=self.settings.state_folder,
+                cache=self.settings.cache_folder,
+            ),
+            host=os.uname().nodename,
+            secrets=self.secrets,
+            warn=self.output.warn,
+            vault=self.options.vault,
+        )
+
+    def listen(self) -> ProgressPrinter:
+        """Return what shows progress; use it in a ``with`` block."""
+        return ProgressPrinter(self.output, self.clock, is_terminal=sys.stderr.isatty())
+
+    def confirm(self, question: str, *, show: Callable[[], None]) -> bool:
+        """Show a plan and return whether to go on; False after ``--dry-run``.
+
+        Raises:
+            NotConfirmedError: the answer was no, or there is nobody to ask and no ``--yes``.
+        """
+        show()
+        if self.options.dry_run:
+            self.output.say("Nothing was done (--dry-run).")
+            return False
+        if self.options.yes:
+            return True
+        if not self.secrets.can_ask or self.output.is_json:
+            raise NotConfirmedError(
+                "The plan was shown and nothing was done.",
+                hint="Say --yes to do it, or run it on a terminal to be asked.",
+            )
+        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+            raise NotConfirmedError("Nothing was done.")
+        return True
+
+
+def resolved(path: Path) -> Path:
+    """Return *path* as it may be shown: absolute, links left as they are."""
+    return path.absolute()

@@ -1,0 +1,172 @@
+"""Where passwords and key files come from: options, the environment, a prompt. Never an argument.
+
+The order is that of the command line: what is said there comes first, then the environment, then
+the question on the terminal. Nothing here ever prints, logs or repeats a secret.
+"""
+
+import getpass
+import os
+import shlex
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from holdfast.base.secrets import Secret
+from holdfast.cli.errors import (
+    NoSecretError,
+    PasswordCommandError,
+    PasswordMismatchError,
+    SecretFileError,
+    SecretFileWritableError,
+)
+from holdfast.cli.output import Output, printable
+from holdfast.keys.unlockers import KeyFileUnlocker, PasswordUnlocker, Unlocker
+
+_ATTEMPTS: Final = 3
+_LIMIT_BYTES: Final = 1024 * 1024
+_FILE_HINT: Final = "Make it yours alone: chmod 600 FILE."
+
+
+@dataclass(frozen=True, slots=True)
+class SecretOptions:
+    """Where one secret may come from."""
+
+    password_file: Path | None = None
+    password_command: str | None = None
+    key_file: Path | None = None
+    password: Secret | None = None
+
+    def __bool__(self) -> bool:
+        """Tell whether any source is named."""
+        return any((self.password_file, self.password_command, self.key_file, self.password))
+
+
+class SecretSources:
+    """Answers the questions of the operations for ways in."""
+
+    def __init__(
+        self, output: Output, given: Sequence[SecretOptions], new: Sequence[SecretOptions] = ()
+    ) -> None:
+        """*given* and *new* are tried in order; the first that names a source counts."""
+        self._output = output
+        self._given = next((options for options in given if options), SecretOptions())
+        self._new = next((options for options in new if options), SecretOptions())
+
+    @property
+    def is_given(self) -> bool:
+        """Whether a way in is named by options or the environment."""
+        return bool(self._given)
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is a terminal with a person at it."""
+        return sys.stdin.isatty() and sys.stderr.isatty()
+
+    def given(self) -> Sequence[Unlocker]:
+        """Return what options or the environment name; empty if they name nothing."""
+        return self._from(self._given) if self.is_given else ()
+
+    def attempts(self, hints: Sequence[str]) -> Iterator[Sequence[Unlocker]]:
+        """Yield unlockers to try, once where they are given, three times where they are typed.
+
+        Raises:
+            NoSecretError: nothing is given and nobody can be asked.
+        """
+        if self.is_given:
+            yield self._from(self._given)
+            return
+        if not self.can_ask:
+            raise NoSecretError(
+                "A password is needed, none was given, and there is no terminal to ask on.",
+                hint="Use --password-file or --password-command, or HOLDFAST_PASSWORD_FILE.",
+            )
+        shown = f" (hint: {'; '.join(printable(hint) for hint in hints)})" if any(hints) else ""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                self._output.warn("that password opens nothing here; try again")
+            yield (PasswordUnlocker(_typed(f"Password{shown}: ")),)
+
+    def new_unlocker(self, what: str) -> Unlocker:
+        """Return a new way in, asked for twice where it is typed.
+
+        Raises:
+            NoSecretError, PasswordMismatchError: there is none, or it was not the same twice.
+        """
+        if self._new:
+            return self._from(self._new)[0]
+        if not self.can_ask:
+            raise NoSecretError(
+                f"The {what} is needed, none was given, and there is no terminal to ask on.",
+                hint="Name a file or a command that holds it; see --help.",
+            )
+        first = _typed(f"{what.capitalize()}: ")
+        unlocker = PasswordUnlocker(first)
+        if _typed(f"{what.capitalize()}, once more: ") != first:
+            raise PasswordMismatchError("The two passwords differ; nothing was changed.")
+        return unlocker
+
+    def _from(self, options: SecretOptions) -> Sequence[Unlocker]:
+        found: list[Unlocker] = []
+        if options.password_file is not None:
+            data = self._read(options.password_file, "password file")
+            found.append(PasswordUnlocker.from_file_bytes(data))
+        elif options.password_command is not None:
+            found.append(PasswordUnlocker.from_file_bytes(_printed_by(options.password_command)))
+        elif options.password is not None:
+            found.append(PasswordUnlocker.from_file_bytes(options.password.reveal()))
+        if options.key_file is not None:
+            found.append(KeyFileUnlocker(self._read(options.key_file, "key file")))
+        return found
+
+    def _read(self, path: Path, what: str) -> bytes:
+        """Read a file that must be safe from others, as ssh treats its keys."""
+        shown = printable(str(path))
+        try:
+            with path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    # A pipe, as of `<(command)` in a shell: nobody else can change it.
+                    return file.read(_LIMIT_BYTES + 1)
+                if status.st_uid not in {0, os.geteuid()} or status.st_mode & 0o022:
+                    raise SecretFileWritableError(
+                        f"The {what} '{shown}' can be changed by others, so it is not used.",
+                        hint=_FILE_HINT,
+                    )
+                if status.st_mode & 0o044:
+                    self._output.warn(f"the {what} '{shown}' can be read by others; {_FILE_HINT}")
+                return file.read(_LIMIT_BYTES + 1)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise SecretFileError(f"The {what} '{shown}' cannot be read: {reason}.") from error
+
+
+def _typed(prompt: str) -> str:
+    return getpass.getpass(prompt)
+
+
+def _printed_by(command: str) -> bytes:
+    """Run *command* without a shell and return what it prints."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    if not words:
+        raise PasswordCommandError("The password command is empty or its quotes do not match.")
+    name = printable(words[0])
+    try:
+        answer = subprocess.run(words, check=False, stdout=subprocess.PIPE)  # noqa: S603 - the person's own command, split without a shell
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise PasswordCommandError(
+            f"The password command '{name}' cannot be run: {reason}."
+        ) from error
+    if answer.returncode != 0:
+        raise PasswordCommandError(
+            f"The password command '{name}' failed with status {answer.returncode}.",
+            hint="It is run without a shell; put a pipeline into a script.",
+        )
+    return answer.stdout

@@ -1,0 +1,77 @@
+"""Words that several commands share: how points are named, how amounts and times are typed."""
+
+import os
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import typer
+
+from holdfast.base.sizes import parse_size
+from holdfast.cli.errors import UsageError
+
+SourceOption = Annotated[
+    str | None,
+    typer.Option("--source", metavar="NAME", help="Only points of the source of this name."),
+]
+HostOption = Annotated[
+    str | None, typer.Option("--host", metavar="HOST", help="Only points of this machine.")
+]
+
+_PERCENT: Final = 100.0
+
+
+def split_point(text: str) -> tuple[str, bytes]:
+    """Return point and path of ``POINT[:PATH]``; the path is empty if there is none."""
+    name, _, path = text.partition(":")
+    return name, os.fsencode(path)
+
+
+def parse_percent(text: str) -> float:
+    """Read ``5%`` or ``5`` as a share of 100.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        share = float(text.removesuffix("%"))
+    except ValueError:
+        share = -1.0
+    if not 0.0 < share <= _PERCENT:
+        raise UsageError(f"'{text}' is not a percentage.", hint="Write a number: --sample 5%.")
+    return share
+
+
+def parse_subset(text: str) -> float:
+    """Read restic's ``--read-data-subset``: ``5%`` or ``1/20``.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    part, slash, whole = text.partition("/")
+    if slash and part.isdigit() and whole.isdigit() and int(whole):
+        return parse_percent(str(_PERCENT / int(whole)))
+    return parse_percent(text)
+
+
+def parse_time(text: str) -> datetime:
+    """Read a time of day and date, in the local zone where none is given.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"'{text}' is not a time.", hint="Write 2026-03-20 12:00 or 2026-03-20T12:00:00+01:00."
+        ) from None
+    return moment.astimezone(UTC)
+
+
+def parse_rate(text: str) -> int:
+    """Read ``10M`` or ``10M/s`` as bytes a second.
+
+    Raises:
+        InvalidSizeError: it is none.
+    """
+    return max(1, parse_size(text.removesuffix("/s")))

@@ -1,0 +1,152 @@
+"""The command ``holdfast``: runs the command line and turns whatever comes out into an exit code.
+
+Errors become sentences here and nowhere else: ``holdfast: error: ... [code]``, then a hint. With
+``--json`` the last line on stderr is an object with code, message and hint. No traceback reaches a
+person who has not asked for it (``HOLDFAST_DEBUG``, ``-vv``).
+"""
+
+import json
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Final
+
+import typer
+from typer.exceptions import TyperException
+
+from holdfast.base.errors import HoldfastError
+from holdfast.cli._click import NoArgsIsHelpError
+from holdfast.cli.app import run
+from holdfast.cli.errors import DefectError, InterruptedByUserError, OutputError, UsageError
+from holdfast.cli.output import harmless
+from holdfast.cli.settings import Settings
+
+_INTERRUPTED: Final = 130
+
+
+def main() -> None:
+    """Run the command of this process's arguments and end the process."""
+    arguments = sys.argv[1:]
+    _Interruption().install()
+    code = execute(arguments)
+    if code == _INTERRUPTED:
+        # A thread that waits for a slow disk must not keep an interrupted process here.
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def execute(arguments: list[str]) -> int:
+    """Run *arguments* and return the exit code; what went wrong is on stderr."""
+    error: BaseException
+    try:
+        run(arguments)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except NoArgsIsHelpError as question:
+        # `holdfast` and `holdfast key` alone ask what there is.
+        print(question.format_message())  # noqa: T201 - help is the answer here
+        return 0
+    except KeyboardInterrupt as interruption:
+        error = interruption
+    except BrokenPipeError:
+        # Whoever read our output has gone: `holdfast ls ... | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as problem:  # noqa: BLE001 - the one door out; a person gets a sentence, whatever happened
+        error = problem
+    else:
+        return 0
+    return _report(error, arguments)
+
+
+def _report(error: BaseException, arguments: list[str]) -> int:
+    """Say what went wrong and return the exit code."""
+    shown = _as_ours(error)
+    if _wants_trace(arguments) and not isinstance(error, TyperException):
+        traceback.print_exception(error, file=sys.stderr)
+    if "--json" in _before_separator(arguments):
+        line = json.dumps(
+            {
+                "type": "error",
+                "code": shown.code,
+                "message": shown.message,
+                "hint": shown.hint,
+                "exit_code": shown.exit_code,
+                "retryable": shown.retryable,
+            }
+        )
+        _tell(line)
+    else:
+        _tell(harmless(f"holdfast: error: {_sentence(shown.message)} [{shown.code}]"))
+        if shown.hint:
+            _tell(harmless(f"holdfast: hint: {shown.hint}"))
+    return shown.exit_code
+
+
+def _as_ours(error: BaseException) -> HoldfastError:
+    """Return *error* as one that has a code, a sentence and an exit code."""
+    if isinstance(error, HoldfastError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return InterruptedByUserError(
+            "Interrupted; the repository is consistent and the next run goes on from here."
+        )
+    if isinstance(error, TyperException):
+        return UsageError(
+            error.format_message() or "This command needs more words.",
+            hint="'holdfast --help' and 'holdfast COMMAND --help' show what there is.",
+        )
+    if isinstance(error, UnicodeError | OSError) and error.__traceback__ is None:
+        return OutputError(str(error))
+    return DefectError(
+        f"Holdfast made a mistake ({type(error).__name__}); this is a defect.",
+        hint="Run the same command with HOLDFAST_DEBUG=1 and report what it prints.",
+    )
+
+
+def _sentence(message: str) -> str:
+    """Return *message* beginning with a capital and ending with a full stop."""
+    text = message.strip()
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _before_separator(arguments: list[str]) -> list[str]:
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
+
+
+def _wants_trace(arguments: list[str]) -> bool:
+    words = _before_separator(arguments)
+    verbose = sum(word == "--verbose" for word in words)
+    verbose += sum(
+        word.count("v") for word in words if word.startswith("-") and set(word[1:]) == {"v"}
+    )
+    return Settings.from_environment().is_debugging or verbose > 1
+
+
+def _tell(line: str) -> None:
+    encoding = sys.stderr.encoding or "utf-8"
+    sys.stderr.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stderr.flush()
+
+
+class _Interruption:
+    """The first Ctrl-C ends the work in order, the second one the process at once."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def install(self) -> None:
+        """Handle Ctrl-C, and SIGTERM like it."""
+        signal.signal(signal.SIGINT, self._handle)
+        signal.signal(signal.SIGTERM, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._count += 1
+        if self._count > 1:
+            os._exit(_INTERRUPTED)
+        raise KeyboardInterrupt

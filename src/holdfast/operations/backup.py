@@ -1,0 +1,339 @@
+"""Make a restore point: of files and folders, of standard input, or of what a command prints."""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from holdfast import __version__
+from holdfast.base.progress import Listener
+from holdfast.core import Bytes, Event, Run, ScanRules, Writer, Written
+from holdfast.format.point import PointKind
+from holdfast.operations.context import Context
+from holdfast.operations.engine import engine_for, limits
+from holdfast.operations.opening import local_writer, opened, unlocked
+from holdfast.operations.writers import add_writer
+from holdfast.sources.errors import CommandFailedError, EmptySourceError
+from holdfast.sources.files import (
+    FileSource,
+    check_patterns,
+    read_paths_file,
+    read_patterns_file,
+)
+from holdfast.sources.stream import CommandSource, StdinSource
+from holdfast.storage.address import parse_address
+from holdfast.vault.errors import WriterKeyFileError
+from holdfast.vault.local import WriterKey
+from holdfast.vault.sessions import BackupResult, BackupSession, SourceDescription, StartRun
+from holdfast.vault.states import ClosedVault, WritableVault
+
+_PROGRAM: Final = f"holdfast {__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class BackupRequest:
+    """What to back up, and how.
+
+    Attributes:
+        paths: files and folders; empty for a stream.
+        source: the name of the source; without one the first path is it.
+        host: the machine that the series belongs to; this one if None.
+        stream_name: the name of the only file of a stream.
+        command: what prints the stream; standard input if empty.
+        exclude: patterns, in the dialect of gitignore.
+        taken_at: the time that the point stands for; now if None.
+    """
+
+    address: str
+    paths: tuple[bytes, ...] = ()
+    files_from: tuple[Path, ...] = ()
+    source: str | None = None
+    host: str | None = None
+    stream_name: str | None = None
+    command: tuple[str, ...] = ()
+    exclude: tuple[bytes, ...] = ()
+    exclude_from: tuple[Path, ...] = ()
+    exclude_caches: bool = False
+    exclude_if_present: tuple[bytes, ...] = ()
+    exclude_larger_bytes: int | None = None
+    one_file_system: bool = False
+    tags: tuple[str, ...] = ()
+    taken_at: datetime | None = None
+    reread: bool = False
+    allow_empty: bool = False
+    bytes_per_second: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackedUp:
+    """A restore point that was made.
+
+    Attributes:
+        findings: how many parts of the source could not be read.
+        is_new_writer: this machine was made a writer first.
+    """
+
+    point_id: str
+    series: str
+    counter: int
+    files: int
+    folders: int
+    others: int
+    source_bytes: int
+    new_chunks: int
+    new_raw_bytes: int
+    new_stored_bytes: int
+    findings: int
+    is_new_writer: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BackupPlan:
+    """What a backup would read; made without the repository."""
+
+    series: str
+    root: bytes
+    selection: tuple[bytes, ...]
+    patterns: int
+
+
+def plan(request: BackupRequest, context: Context) -> BackupPlan:
+    """Say what would be read.
+
+    Raises:
+        SourceError, RequestError: the source is not there, or holds nothing.
+    """
+    if request.stream_name is not None:
+        described = _describe_stream(request, request.stream_name, context)
+        return BackupPlan(described.series, described.root, (), 0)
+    source, patterns = _file_source(request, context)
+    described = _describe_files(request, source, context)
+    return BackupPlan(described.series, source.root, source.selection, len(patterns))
+
+
+def run(request: BackupRequest, context: Context, listener: Listener) -> BackedUp:
+    """Back up, with this machine's own key; a password is needed only where there is no such key.
+
+    Raises:
+        SourceError: the source is not there, or a command failed. No point was made.
+        WriterKeyFileError: this machine has no key, and no password was given to make one.
+        BusyError: the same source is backed up right now.
+        HoldfastError: no point was made; earlier ones are as they were.
+    """
+    with ExitStack() as stack:
+        start: StartRun
+        if request.stream_name is not None:
+            stream = _stream(request)
+            stack.enter_context(stream)
+            description = _describe_stream(request, request.stream_name, context)
+            start = _StreamStart(stream, os.fsencode(request.stream_name), stack)
+        else:
+            source, patterns = _file_source(request, context)
+            root = source.open_root()
+            stack.callback(os.close, root)
+            start = _FilesStart(root, _rules(request, source, patterns))
+            description = _describe_files(request, source, context)
+        closed = stack.enter_context(opened(request.address, context))
+        vault, is_new = _writable(closed, context)
+        session = BackupSession(
+            vault,
+            engine_for(context),
+            description,
+            limits=limits(bytes_per_second=request.bytes_per_second),
+            listener=listener,
+        )
+        return _result(session.run(start), description, is_new_writer=is_new)
+
+
+# --- what is read -------------------------------------------------------------------------------
+
+
+def _file_source(request: BackupRequest, context: Context) -> tuple[FileSource, list[bytes]]:
+    paths = list(request.paths)
+    for listing in request.files_from:
+        paths += read_paths_file(listing)
+    source = FileSource.named(paths, allow_empty=request.allow_empty)
+    patterns = list(request.exclude)
+    for listing in request.exclude_from:
+        patterns += read_patterns_file(listing)
+    for remark in check_patterns(patterns, source.root):
+        context.warn(remark)
+    own = _repository_pattern(request.address, source.root)
+    if own is not None:
+        context.warn("the repository itself lies in the source; it is left out")
+        patterns.append(own)
+    return source, patterns
+
+
+def _repository_pattern(address: str, root: bytes) -> bytes | None:
+    """Return the pattern that leaves the repository out, if it lies below *root*."""
+    parsed = parse_address(address)
+    path = os.path.realpath(os.fsencode(parsed.path))
+    above = root.rstrip(b"/") + b"/"
+    if not path.startswith(above):
+        return None
+    inside = path[len(above) :]
+    return b"/" + re.sub(rb"([\\*?\[ ])", rb"\\\1", inside)
+
+
+def _rules(request: BackupRequest, source: FileSource, patterns: Sequence[bytes]) -> ScanRules:
+    return ScanRules(
+        exclude=tuple(patterns),
+        exclude_caches=request.exclude_caches,
+        exclude_if_present=request.exclude_if_present,
+        exclude_larger_bytes=request.exclude_larger_bytes,
+        one_file_system=request.one_file_system,
+        selection=source.selection,
+        reread=request.reread,
+    )
+
+
+def _describe_files(
+    request: BackupRequest, source: FileSource, context: Context
+) -> SourceDescription:
+    return SourceDescription(
+        host=request.host or context.host,
+        name=request.source or source.name,
+        root=source.root,
+        selection=source.selection,
+        tags=request.tags,
+        stands_for_ns=_nanoseconds(request.taken_at),
+        program=_PROGRAM,
+    )
+
+
+def _describe_stream(request: BackupRequest, name: str, context: Context) -> SourceDescription:
+    if not name or "/" in name or "\0" in name or name in {".", ".."}:
+        raise EmptySourceError(
+            f"'{name}' cannot be the name of a file.", hint="Write a plain name: --name dump.sql"
+        )
+    return SourceDescription(
+        host=request.host or context.host,
+        name=request.source or name,
+        root=b"/",
+        kind=PointKind.STREAM,
+        tags=request.tags,
+        stands_for_ns=_nanoseconds(request.taken_at),
+        program=_PROGRAM,
+    )
+
+
+def _nanoseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp()) * 10**9
+
+
+def _stream(request: BackupRequest) -> CommandSource | StdinSource:
+    return CommandSource(request.command) if request.command else StdinSource()
+
+
+class _FilesStart:
+    """Begins to read a tree, as often as it is asked to."""
+
+    def __init__(self, root: int, rules: ScanRules) -> None:
+        self._root = root
+        self._rules = rules
+
+    def __call__(self, writer: Writer, state: Path | None, started_ns: int) -> Run[Written]:
+        return writer.files(self._root, self._rules, state, started_ns=started_ns)
+
+
+class _StreamStart:
+    """Begins to read a pipe, once."""
+
+    def __init__(self, stream: CommandSource | StdinSource, name: bytes, stack: ExitStack) -> None:
+        self._stream = stream
+        self._name = name
+        self._stack = stack
+        self._is_used = False
+
+    def __call__(self, writer: Writer, state: Path | None, started_ns: int) -> Run[Written]:
+        del state
+        if self._is_used:
+            raise CommandFailedError(
+                "Upkeep took away what this backup had stored, and a stream cannot be read twice.",
+                hint="Run the same command again.",
+            )
+        self._is_used = True
+        pipe = self._stream.open_pipe()
+        self._stack.callback(os.close, pipe)
+        run = writer.stream(pipe, self._name, started_ns=started_ns)
+        return _UntilFinished(run, self._stream.finish)
+
+
+class _UntilFinished:
+    """A run that has a result only after the verdict on its source was good."""
+
+    def __init__(self, run: Run[Written], finish: Callable[[], None]) -> None:
+        self._run = run
+        self._finish = finish
+        self._is_judged = False
+
+    def step(self, timeout_seconds: float) -> Sequence[Event]:
+        return self._run.step(timeout_seconds)
+
+    def stored(self, tickets: Sequence[int]) -> None:
+        self._run.stored(tickets)
+
+    def fetched(self, ticket: int, parts: Sequence[Bytes]) -> None:
+        self._run.fetched(ticket, parts)
+
+    def failed(self, ticket: int, code: str) -> None:
+        self._run.failed(ticket, code)
+
+    def cancel(self) -> None:
+        self._run.cancel()
+
+    def result(self) -> Written | None:
+        """Return the result once the source says that it was whole.
+
+        Raises:
+            CommandFailedError: it was not; no restore point is made of it.
+        """
+        result = self._run.result()
+        if result is not None and not self._is_judged:
+            self._finish()
+            self._is_judged = True
+        return result
+
+
+# --- who writes ---------------------------------------------------------------------------------
+
+
+def _writable(closed: ClosedVault, context: Context) -> tuple[WritableVault, bool]:
+    """Return the vault as this machine's writer sees it, making one with a password if need be."""
+    vault = local_writer(closed, context)
+    if vault is not None:
+        return vault, False
+    path = context.folders.writer_key(closed.vault_id)
+    if closed.is_sealed and not (context.secrets.is_given or context.secrets.can_ask):
+        raise WriterKeyFileError(
+            "This machine has no key for this repository, and no password was given to make one.",
+            hint="Give the password once, with --password-file or on a terminal.",
+        )
+    made = add_writer(closed, unlocked(closed, context), context.host, path, context)
+    context.warn(f"this machine was no writer of this repository; it is now, as '{made.name}'")
+    return closed.with_writer(WriterKey.load(path)), True
+
+
+def _result(
+    result: BackupResult, description: SourceDescription, *, is_new_writer: bool
+) -> BackedUp:
+    statistics = result.written.statistics
+    return BackedUp(
+        point_id=result.point_id.hex(),
+        series=description.series,
+        counter=result.counter,
+        files=statistics.files,
+        folders=statistics.folders,
+        others=statistics.others,
+        source_bytes=statistics.source_bytes,
+        new_chunks=statistics.new_chunks,
+        new_raw_bytes=statistics.new_raw_bytes,
+        new_stored_bytes=statistics.new_stored_bytes,
+        findings=statistics.findings,
+        is_new_writer=is_new_writer,
+    )

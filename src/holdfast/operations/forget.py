@@ -1,0 +1,163 @@
+"""Drop restore points: the ones that are named, or those that no keep rule keeps.
+
+Both are planned first. Space is freed by gc, never here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+
+from holdfast.base.ids import PointId
+from holdfast.format.maintenance import ForgetReason
+from holdfast.operations.context import Context
+from holdfast.operations.opening import opened, unlocked
+from holdfast.operations.points import PointInfo, describe, openers_of
+from holdfast.policy.retention import Candidate, KeepRules, RetentionPlan, plan_retention
+from holdfast.vault.forget import apply_forget, plan_forget
+from holdfast.vault.points import PointList, RestorePoint, load_points
+
+
+@dataclass(frozen=True, slots=True)
+class DropPlan:
+    """What would be dropped.
+
+    Attributes:
+        dropped: the points that go.
+        staying: how many stay.
+        emptied: series that would have no point left.
+        retention: for a prune, what the rules decided.
+    """
+
+    address: str
+    reason: ForgetReason
+    dropped: tuple[PointInfo, ...]
+    staying: int
+    emptied: tuple[str, ...]
+    retention: RetentionPlan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What was dropped."""
+
+    points: tuple[str, ...]
+
+
+def plan_named(
+    address: str,
+    names: Sequence[str],
+    context: Context,
+    *,
+    source: str | None = None,
+    host: str | None = None,
+) -> DropPlan:
+    """Plan to drop the points that people *names*; changes nothing.
+
+    Raises:
+        NoSuchPointError, AmbiguousPointError: a name means no point, or several.
+        KeysError: nothing that was given opens the vault.
+    """
+    with opened(address, context) as closed:
+        vault = unlocked(closed, context)
+        listed = load_points(vault)
+        chosen = {
+            point.id: point
+            for point in (listed.select(name, source=source, host=host) for name in names)
+        }
+        suite, openers = closed.chain.suite.name, openers_of(closed.chain)
+        return DropPlan(
+            address,
+            ForgetReason.FORGET,
+            tuple(describe(point, suite, openers) for point in chosen.values()),
+            len(listed.points) - len(chosen),
+            _emptied(listed, set(chosen)),
+        )
+
+
+def plan_prune(
+    address: str,
+    rules: KeepRules,
+    context: Context,
+    *,
+    zone: tzinfo,
+    minimum_points: int = 1,
+    source: str | None = None,
+    host: str | None = None,
+) -> DropPlan:
+    """Plan to drop what no rule keeps, series by series; changes nothing.
+
+    Raises:
+        NoKeepRuleError: there is no rule.
+        KeysError: nothing that was given opens the vault.
+    """
+    # Without rules nobody is asked for a password.
+    plan_retention([], rules, now=context.clock.now(), zone=zone, minimum_points=minimum_points)
+    with opened(address, context) as closed:
+        vault = unlocked(closed, context)
+        listed = load_points(vault)
+        points = [point for point in listed.points if _fits(point, source, host)]
+        retention = plan_retention(
+            [_candidate(point) for point in points],
+            rules,
+            now=context.clock.now(),
+            zone=zone,
+            minimum_points=minimum_points,
+        )
+        by_id = {bytes(point.id): point for point in points}
+        dropped = [by_id[item.point_id] for item in retention.forgotten]
+        suite, openers = closed.chain.suite.name, openers_of(closed.chain)
+        return DropPlan(
+            address,
+            ForgetReason.PRUNE,
+            tuple(describe(point, suite, openers) for point in dropped),
+            len(listed.points) - len(dropped),
+            _emptied(listed, {point.id for point in dropped}),
+            retention,
+        )
+
+
+def apply(plan: DropPlan, context: Context) -> Dropped:
+    """Drop what *plan* names. Cut short, the same command again does the rest.
+
+    Raises:
+        StalePlanError: points have gone since the plan was made. Nothing was done.
+        PlanOutdatedError: points have come or gone since a prune was planned. Nothing was done.
+    """
+    with opened(plan.address, context) as closed:
+        vault = unlocked(closed, context)
+        listed = load_points(vault)
+        if plan.retention is not None:
+            planned = {decision.candidate.point_id for decision in plan.retention.decisions}
+            series = {decision.candidate.series for decision in plan.retention.decisions}
+            now = [
+                _candidate(point)
+                for point in listed.points
+                if bytes(point.id) in planned or point.series in series
+            ]
+            plan.retention.require_current(now)
+        wanted = [PointId(bytes.fromhex(point.id)) for point in plan.dropped]
+        if not wanted:
+            return Dropped(())
+        done = apply_forget(vault, plan_forget(listed, wanted, plan.reason))
+        return Dropped(tuple(point.hex() for point in done.points))
+
+
+def _candidate(point: RestorePoint) -> Candidate:
+    record = point.opened()
+    return Candidate(
+        point_id=bytes(point.id),
+        series=f"{point.series}",
+        taken_at=datetime.fromtimestamp(point.time_ns / 10**9, UTC),
+        tags=frozenset(record.tags),
+    )
+
+
+def _fits(point: RestorePoint, source: str | None, host: str | None) -> bool:
+    record = point.opened()
+    return (source is None or record.source == source) and (host is None or record.host == host)
+
+
+def _emptied(listed: PointList, dropped: set[PointId]) -> tuple[str, ...]:
+    before = {point.series for point in listed.points}
+    after = {point.series for point in listed.points if point.id not in dropped}
+    return tuple(sorted(before - after))

@@ -1,0 +1,61 @@
+"""Free the space that no restore point needs."""
+
+from dataclasses import dataclass
+
+from holdfast.base.ids import SessionId
+from holdfast.base.progress import Listener, Progress
+from holdfast.operations.context import Context
+from holdfast.operations.opening import opened, unlocked
+from holdfast.vault.gc import GcPlan, GcResult, Patience, apply_gc, plan_gc
+from holdfast.vault.leases import SILENCE_SECONDS
+from holdfast.vault.states import ClosedVault
+
+
+@dataclass(frozen=True, slots=True)
+class GcRequest:
+    """What to clear.
+
+    Attributes:
+        wait: wait some minutes to see which sessions of other machines are dead.
+    """
+
+    address: str
+    wait: bool = False
+
+
+def plan(request: GcRequest, context: Context) -> GcPlan:
+    """Say what would be taken away; changes nothing and needs no key.
+
+    Raises:
+        UpkeepRefusedError: damage hides what is needed.
+    """
+    with opened(request.address, context) as closed:
+        return plan_gc(closed.objects, patience=_patience(request, closed, context))
+
+
+def run(request: GcRequest, context: Context, listener: Listener) -> GcResult:
+    """Take away what nobody needs. Looks anew at everything, whatever a plan said.
+
+    Raises:
+        KeysError: nothing that was given opens the vault. Nothing was deleted.
+        UpkeepRefusedError: damage hides what is needed. Nothing needed was deleted.
+    """
+    with opened(request.address, context) as closed:
+        vault = unlocked(closed, context)
+        return apply_gc(
+            closed.objects,
+            vault.ring,
+            clock=context.clock,
+            random=context.random,
+            patience=_patience(request, closed, context),
+            cache=context.folders.cache / closed.vault_id.hex(),
+            progress=lambda phase: listener.progress(Progress(phase)),
+        )
+
+
+def _patience(request: GcRequest, closed: ClosedVault, context: Context) -> Patience:
+    def is_dead(session_id: SessionId) -> bool:
+        # A killed session of this machine is known to be dead at once.
+        return context.folders.is_alive(closed.vault_id, session_id) is False
+
+    return Patience(patience_seconds=2 * SILENCE_SECONDS if request.wait else 0.0, is_dead=is_dead)

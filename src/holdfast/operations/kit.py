@@ -1,0 +1,106 @@
+"""The recovery kit: a page that says how to open everything on another machine. Holds no secret."""
+
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from holdfast import __version__
+from holdfast.format.names import vault_name
+from holdfast.keys.keyring import ReadRing
+from holdfast.keys.kit import RecoveryKit, recovery_kit
+from holdfast.keys.statements import KeyChain
+from holdfast.keys.ways import WayInListing
+from holdfast.operations.context import Context
+from holdfast.operations.errors import KitError
+from holdfast.operations.opening import opened, unlocked
+
+
+@dataclass(frozen=True, slots=True)
+class KitPage:
+    """What a kit says, ready to be laid out."""
+
+    address: str
+    made_at: datetime
+    program: str
+    host: str
+    kit: RecoveryKit
+
+    @property
+    def vault_id(self) -> str:
+        """The vault's id."""
+        return self.kit.vault_id.hex()
+
+    @property
+    def ways_in(self) -> tuple[WayInListing, ...]:
+        """What opens the vault."""
+        return self.kit.ways_in
+
+    @property
+    def key_objects(self) -> str:
+        """Copies of the objects without which no password opens anything, as text."""
+        lines = []
+        for name, data in self.kit.objects:
+            encoded = base64.b64encode(data).decode("ascii")
+            lines.append(name)
+            lines += ["  " + encoded[at : at + 76] for at in range(0, len(encoded), 76)]
+        return "\n".join(lines)
+
+    @property
+    def vault_object(self) -> str:
+        """The name of the object that everything hangs on."""
+        return vault_name(self.kit.vault_id)
+
+
+def run(address: str, context: Context) -> KitPage:
+    """Make the kit of a repository.
+
+    Raises:
+        KeysError: nothing that was given opens the vault.
+    """
+    with opened(address, context) as closed:
+        return page_of(
+            closed.repository.backend.address,
+            closed.chain,
+            unlocked(closed, context).ring,
+            closed.slots(),
+            context,
+        )
+
+
+def page_of(
+    address: str,
+    chain: KeyChain,
+    ring: ReadRing,
+    slots: Mapping[str, bytes],
+    context: Context,
+) -> KitPage:
+    """Make the kit of an open vault; *slots* are its slot objects by name."""
+    return KitPage(
+        address=address,
+        made_at=context.clock.now(),
+        program=f"holdfast {__version__}",
+        host=context.host,
+        kit=recovery_kit(chain, ring, slots),
+    )
+
+
+def write(path: Path, text: str) -> None:
+    """Write a kit to a new file that only its owner can read.
+
+    Raises:
+        KitError: the file is there already, or cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise KitError(
+            f"'{path}' is there already and was not overwritten.", hint="Choose another name."
+        ) from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise KitError(f"'{path}' cannot be written: {reason}.") from error

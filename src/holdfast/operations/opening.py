@@ -1,0 +1,99 @@
+"""From an address to a vault: closed, readable with a way in, or writable with this machine's key.
+
+The storage is closed with the ``with`` block.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from holdfast.base.errors import HoldfastError
+from holdfast.base.ids import VaultId
+from holdfast.keys.errors import NoSuchWayInError, WrongPasswordError
+from holdfast.keys.unlockers import OpenUnlocker
+from holdfast.keys.ways import list_ways_in
+from holdfast.operations.context import Context
+from holdfast.operations.errors import NoVaultError
+from holdfast.storage.address import open_backend
+from holdfast.vault.local import WriterKey
+from holdfast.vault.repository import Repository, open_repository
+from holdfast.vault.states import ClosedVault, ReadableVault, WritableVault
+
+
+@contextmanager
+def opened(address: str, context: Context) -> Iterator[ClosedVault]:
+    """Open the repository at *address* and load its vault; yields it closed.
+
+    Raises:
+        RepositoryMissingError, NoRepositoryError, ForeignFolderError: there is no repository.
+        NoVaultError: it holds several vaults and the context names none of them.
+        IntegrityError, SignatureError: what everything hangs on is damaged or went back in time.
+    """
+    backend = open_backend(address, clock=context.clock, random=context.random)
+    try:
+        known = [vault.vault_id for vault in context.machine.known.at(backend.address)]
+        repository = open_repository(backend, context.clock, known=known)
+        yield ClosedVault.load(repository, _chosen(repository, context), context.machine)
+    finally:
+        backend.close()
+
+
+def unlocked(vault: ClosedVault, context: Context) -> ReadableVault:
+    """Open the vault with what the context's secrets give.
+
+    Raises:
+        KeysError: nothing that was given opens it, or nothing was given.
+        IntegrityError: nothing opens it, and a slot is damaged or asks for too much.
+    """
+    if not vault.is_sealed:
+        return vault.unlock([OpenUnlocker()])
+    ways = list_ways_in(vault.chain, vault.slots())
+    hints = [way.hint.strip('"') for way in ways if way.hint.strip('"')]
+    failure: HoldfastError = NoSuchWayInError("Nothing was given that could open the vault.")
+    for unlockers in context.secrets.attempts(hints):
+        try:
+            return vault.unlock(unlockers)
+        except (WrongPasswordError, NoSuchWayInError) as error:
+            failure = error
+    raise failure
+
+
+def unlocked_if_possible(vault: ClosedVault, context: Context) -> ReadableVault | None:
+    """Open the vault if that needs no person, else return None.
+
+    Raises:
+        KeysError, IntegrityError: what was given does not open it.
+    """
+    if vault.is_sealed and not context.secrets.is_given:
+        return None
+    return unlocked(vault, context)
+
+
+def local_writer(vault: ClosedVault, context: Context) -> WritableVault | None:
+    """Return the vault as this machine's writer key sees it, or None where there is no key.
+
+    Raises:
+        KeysError: there is one, and it is unsafe, damaged, or no longer valid.
+    """
+    path = context.folders.writer_key(vault.vault_id)
+    if not path.exists():
+        return None
+    key = WriterKey.load(path)
+    if key.is_readable_by_others:
+        context.warn(f"the writer key '{path}' can be read by others; chmod 600 makes it yours")
+    return vault.with_writer(key)
+
+
+def _chosen(repository: Repository, context: Context) -> VaultId:
+    wanted = (context.vault or "").lower()
+    fitting = [item for item in repository.vaults if item.hex().startswith(wanted)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        raise NoVaultError(
+            f"The repository has no vault whose id begins with '{wanted}'.",
+            hint="It has: " + ", ".join(item.hex()[:12] for item in repository.vaults),
+        )
+    raise NoVaultError(
+        f"The repository has {len(fitting)} vaults that could be meant.",
+        hint="Name one with --vault: " + ", ".join(item.hex()[:12] for item in fitting),
+    )

@@ -1,0 +1,103 @@
+"""A restore point that is open for reading: index at hand, session keys opened, tree reachable."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from holdfast.base.errors import StorageError
+from holdfast.base.ids import NodeId, SessionId
+from holdfast.base.progress import Listener
+from holdfast.core import Reader, Run
+from holdfast.operations.context import Context
+from holdfast.operations.engine import engine_for, limits
+from holdfast.vault.index_cache import opened_index
+from holdfast.vault.leases import LeaseKeeper
+from holdfast.vault.points import RestorePoint
+from holdfast.vault.reading import pump
+from holdfast.vault.states import ReadableVault, find_session
+
+_SESSION_ID_BYTES: Final = 16
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class PointReader:
+    """Reads one restore point."""
+
+    vault: ReadableVault
+    point: RestorePoint
+    engine: Reader
+    root: NodeId
+    listener: Listener
+    beat: Callable[[], None]
+
+    def pumped(self, run: Run[R], *, phase: str = "read") -> R:
+        """Work *run* to its end and return its result.
+
+        Raises:
+            PackMissingError, DamagedObjectError: what it needs is missing or damaged.
+        """
+        return pump(
+            run,
+            self.vault.objects,
+            self.listener,
+            phase=phase,
+            needed_by=lambda _: (self.point.id,),
+            beat=self.beat,
+        )
+
+
+@contextmanager
+def open_point(
+    vault: ReadableVault,
+    point: RestorePoint,
+    context: Context,
+    listener: Listener,
+    *,
+    announce: bool = False,
+) -> Iterator[PointReader]:
+    """Open *point* for reading.
+
+    With *announce*, long reading shows itself to upkeep by a lease, where the storage takes one.
+
+    Raises:
+        IntegrityError, KeysError: what opens the point is missing, damaged or does not open.
+    """
+    record = point.opened()
+    engine = engine_for(context)
+    group = find_session(vault, point.body.session_id).body.group_id
+    lease = LeaseKeeper(
+        vault.objects,
+        SessionId(context.random.take(_SESSION_ID_BYTES)),
+        writer_id=None,
+        sign=vault.maintainer.sign,
+        point=point.id,
+    )
+    with opened_index(vault, engine, vault.index_keys(group), reads=True) as cache:
+        cache.refresh()
+        keys = vault.read_keys(group, list(point.body.sessions))
+        reader = engine.reader(keys, vault.parameters, cache.index, limits(), context.random)
+        is_announced = False
+        if announce:
+            # A lease is advice; what cannot be written to can still be restored from.
+            with suppress(StorageError):
+                lease.begin()
+                is_announced = True
+        try:
+            yield PointReader(
+                vault,
+                point,
+                reader,
+                record.root_node,
+                listener,
+                lease.beat if is_announced else _nothing,
+            )
+        finally:
+            if is_announced:
+                lease.end(None)
+
+
+def _nothing() -> None:
+    """Do nothing."""

@@ -1,0 +1,177 @@
+"""List restore points: everything with a password, what stands outside without one."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from holdfast.base.errors import KeysError
+from holdfast.keys.statements import KeyChain
+from holdfast.keys.unlockers import SLOT_WORDS
+from holdfast.operations.context import Context
+from holdfast.operations.opening import opened, unlocked, unlocked_if_possible
+from holdfast.vault.points import PointList, RestorePoint, load_points
+from holdfast.vault.states import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class PointsRequest:
+    """Which points of which repository.
+
+    Attributes:
+        ask: ask a person for the password if nothing else gives it.
+    """
+
+    address: str
+    source: str | None = None
+    host: str | None = None
+    tags: tuple[str, ...] = ()
+    ask: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PointInfo:
+    """One restore point as people see it; None where only a password would tell.
+
+    Attributes:
+        series: its name, or its id where the name cannot be read.
+        encryption: name of the cipher suite.
+        openers: what opens it, as ``2 passwords, 1 key file``.
+        problem: why it cannot be read though a password was given.
+    """
+
+    id: str
+    time: datetime
+    series: str
+    host: str | None
+    source: str | None
+    kind: str | None
+    root: bytes | None
+    size_bytes: int | None
+    new_bytes: int | None
+    files: int | None
+    findings: int | None
+    tags: tuple[str, ...]
+    encryption: str
+    openers: str
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PointsListing:
+    """What a repository lists.
+
+    Attributes:
+        is_open: names could be read.
+        notes: sentences on what is unusual: forks, missing points, objects that are not believed.
+    """
+
+    points: tuple[PointInfo, ...]
+    is_open: bool
+    notes: tuple[str, ...]
+
+
+def run(request: PointsRequest, context: Context) -> PointsListing:
+    """List the restore points, the oldest first.
+
+    Raises:
+        KeysError: what was given does not open the vault.
+    """
+    with opened(request.address, context) as closed:
+        vault: Vault | None = unlocked_if_possible(closed, context)
+        if vault is None and request.ask and context.secrets.can_ask:
+            vault = unlocked(closed, context)
+        is_open = vault is not None
+        listed = load_points(vault or closed)
+        openers = openers_of(closed.chain)
+        chosen = [
+            describe(point, closed.chain.suite.name, openers)
+            for point in listed.points
+            if _fits(point, request)
+        ]
+        return PointsListing(tuple(chosen), is_open, notes_of(listed, closed))
+
+
+def describe(point: RestorePoint, suite: str, openers: str) -> PointInfo:
+    """Return what people see of a point."""
+    record = point.record
+    time = datetime.fromtimestamp(point.time_ns // 10**9, UTC)
+    if record is None:
+        problem = None
+        if point.unreadable is not None and not isinstance(point.unreadable, KeysError):
+            problem = point.unreadable.message
+        return PointInfo(
+            id=point.id.hex(),
+            time=time,
+            series=point.series,
+            host=None,
+            source=None,
+            kind=None,
+            root=None,
+            size_bytes=None,
+            new_bytes=None,
+            files=None,
+            findings=None,
+            tags=(),
+            encryption=suite,
+            openers=openers,
+            problem=problem,
+        )
+    statistics = record.statistics
+    return PointInfo(
+        id=point.id.hex(),
+        time=time,
+        series=point.series,
+        host=record.host,
+        source=record.source,
+        kind=record.kind.name.lower(),
+        root=record.root,
+        size_bytes=statistics.source_bytes,
+        new_bytes=statistics.new_stored_bytes,
+        files=statistics.files,
+        findings=statistics.findings,
+        tags=tuple(record.tags),
+        encryption=suite,
+        openers=openers,
+    )
+
+
+def openers_of(chain: KeyChain) -> str:
+    """Return what opens the vault, and with it every point up to now."""
+    kinds = Counter(SLOT_WORDS[slot.kind] for slot in chain.current.body.slots)
+    return ", ".join(
+        "anybody" if kind == "open" else f"{count} {kind}{'s' if count > 1 else ''}"
+        for kind, count in sorted(kinds.items())
+    )
+
+
+def notes_of(listed: PointList, vault: Vault) -> tuple[str, ...]:
+    """Return sentences on what is unusual about the points of a vault."""
+    notes = [f"'{item.name}' is not used: {item.error.message}" for item in listed.problems]
+    for series in listed.series():
+        notes += [
+            f"series {series.name}: {len(fork)} points share the number {fork[0].body.counter}"
+            for fork in series.forks
+        ]
+        notes += [
+            f"series {series.name}: {len(gap)} points are missing and nobody dropped them"
+            for gap in series.missing
+        ]
+    known = vault.known()
+    if known is not None:
+        notes += [
+            f"point {head.point.hex()[:8]}, which this machine has seen, is gone and nobody "
+            "dropped it"
+            for head in listed.vanished(known.heads).values()
+        ]
+    return tuple(notes)
+
+
+def _fits(point: RestorePoint, request: PointsRequest) -> bool:
+    record = point.record
+    if record is None:
+        return not (request.source or request.host or request.tags)
+    return (
+        (request.source is None or record.source == request.source)
+        and (request.host is None or record.host == request.host)
+        and set(request.tags) <= set(record.tags)
+    )

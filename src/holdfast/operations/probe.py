@@ -1,0 +1,19 @@
+"""Try whether a storage gives what a repository needs."""
+
+from holdfast.operations.context import Context
+from holdfast.storage.address import open_backend
+from holdfast.storage.probe import ProbeReport, probe
+
+
+def run(address: str, context: Context) -> ProbeReport:
+    """Try the storage at *address* with about 8 MiB, and remove all of it again.
+
+    Raises:
+        RepositoryMissingError: there is no such folder.
+        StorageError: the storage failed or refused.
+    """
+    backend = open_backend(address, clock=context.clock, random=context.random)
+    try:
+        return probe(backend, context.clock, context.random)
+    finally:
+        backend.close()

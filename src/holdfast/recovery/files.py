@@ -1,0 +1,200 @@
+"""Where the files of a restore point land, and under which rules.
+
+Without a path, the original full path is rebuilt below the target. With a path, what the path holds
+lands in the target. In place, everything goes where it came from.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from holdfast.core.face import RestoreRules
+from holdfast.recovery.errors import (
+    PathNotInPointError,
+    RestoreRequestError,
+    TargetError,
+    TargetNotEmptyError,
+)
+
+Overwrite = Literal["never", "if-changed", "always"]
+_FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreWish:
+    """What somebody wants back, and where.
+
+    Attributes:
+        target: the folder to restore into; None for in place.
+        path: what of the point; empty for everything. Absolute, or relative to the point's root.
+        overwrite: what becomes of files that are there; None: the target has to be empty.
+    """
+
+    target: Path | None
+    path: bytes = b""
+    overwrite: Overwrite | None = None
+    delete: bool = False
+    include: tuple[bytes, ...] = ()
+    exclude: tuple[bytes, ...] = ()
+    sparse: bool = True
+    numeric_ids: bool = False
+
+    def __post_init__(self) -> None:
+        if self.delete and self.target is not None and self.overwrite is None:
+            raise RestoreRequestError(
+                "--delete removes what the restore point does not have, so it needs to know what "
+                "becomes of the rest.",
+                hint="Add --overwrite if-changed or --overwrite always.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class FileRestore:
+    """A wish, seen against one restore point.
+
+    Attributes:
+        folder: the absolute folder that is opened; made with its parents when it is missing.
+        base: the folder that the person named; has to be empty unless a rule says otherwise.
+        below: paths below the point's root that are wanted; empty for all.
+        rules: for the engine.
+    """
+
+    folder: bytes
+    base: bytes
+    below: tuple[bytes, ...]
+    rules: RestoreRules
+    must_be_empty: bool
+
+    @classmethod
+    def planned(cls, wish: RestoreWish, root: bytes, *, is_folder: bool = True) -> "FileRestore":
+        """Find out where things land.
+
+        *root* is the root of the point; *is_folder* says of what ``wish.path`` names whether it is
+        a folder (ask :func:`path_below` for its place in the point first).
+
+        Raises:
+            PathNotInPointError: the path lies outside the point.
+        """
+        relative, inside = path_below(wish.path, root)
+        strip = b""
+        below = (relative,) if relative else ()
+        if wish.target is None:
+            base = folder = root
+        else:
+            base = os.path.abspath(os.fsencode(wish.target))  # noqa: PTH100 - bytes, and links stay as they are
+            folder = os.path.join(base, inside) if inside else base  # noqa: PTH118 - paths are bytes here
+            if relative:
+                strip = relative if is_folder else os.path.dirname(relative)  # noqa: PTH120 - as above
+        rules = RestoreRules(
+            overwrite=wish.overwrite or ("if-changed" if wish.target is None else "never"),
+            delete=wish.delete,
+            sparse=wish.sparse,
+            numeric_ids=wish.numeric_ids,
+            strip_prefix=strip,
+            include=wish.include,
+            exclude=wish.exclude,
+            # A folder that the person named stays as it is; one that stands for the point's root
+            # becomes what the root was.
+            onto_target=not relative and folder != base,
+        )
+        needs_empty = wish.target is not None and wish.overwrite is None
+        return cls(folder, base, below, rules, needs_empty)
+
+    @contextmanager
+    def open_target(self) -> Iterator[int]:
+        """Make and open the folder; yields its descriptor.
+
+        Raises:
+            TargetNotEmptyError: it holds something and must not.
+            TargetError: it cannot be made or opened, or something else than a folder is there.
+        """
+        try:
+            os.makedirs(self.base, exist_ok=True)  # noqa: PTH103 - paths are bytes here
+            base = os.open(self.base, _FOLDER_FLAGS)
+        except OSError as error:
+            raise _target_error(self.base, error) from error
+        try:
+            if self.must_be_empty:
+                self._check_empty(base)
+            descriptor = self._descend(base)
+        finally:
+            os.close(base)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _check_empty(self, base: int) -> None:
+        with os.scandir(base) as entries:
+            is_empty = next(entries, None) is None
+        if not is_empty:
+            raise TargetNotEmptyError(
+                f"The folder '{_shown(self.base)}' is not empty.",
+                hint="Restore into a new folder, or say what becomes of files that are there: "
+                "--overwrite never, if-changed or always.",
+            )
+
+    def _descend(self, base: int) -> int:
+        """Open the folder below the base, one name after the other, following no link."""
+        descriptor = os.dup(base)
+        inside = self.folder[len(self.base) :].strip(b"/")
+        for name in inside.split(b"/") if inside else ():
+            above = descriptor
+            try:
+                try:
+                    os.mkdir(name, dir_fd=above)
+                except FileExistsError:
+                    status = os.stat(name, dir_fd=above, follow_symlinks=False)
+                    if not stat.S_ISDIR(status.st_mode):
+                        raise TargetError(
+                            f"'{_shown(self.folder)}' cannot be rebuilt: '{_shown(name)}' is there "
+                            "and is not a folder."
+                        ) from None
+                descriptor = os.open(name, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=above)
+            except OSError as error:
+                raise _target_error(self.folder, error) from error
+            finally:
+                os.close(above)
+        return descriptor
+
+
+def path_below(path: bytes, root: bytes) -> tuple[bytes, bytes]:
+    """Return where *path* lies below *root*, and where *root* lies below *path*; one is empty.
+
+    An empty path stands for the root of the file system, so that the whole path is rebuilt.
+
+    Raises:
+        PathNotInPointError: neither lies below the other.
+    """
+    parts = [part for part in path.split(b"/") if part not in (b"", b".")]
+    if b".." in parts:
+        raise PathNotInPointError(f"'{_shown(path)}' contains '..'; write the path without it.")
+    roots = [part for part in root.split(b"/") if part]
+    if path.startswith(b"/") or not parts:
+        if parts[: len(roots)] == roots:
+            return b"/".join(parts[len(roots) :]), b""
+        if roots[: len(parts)] == parts:
+            return b"", b"/".join(roots[len(parts) :])
+        raise PathNotInPointError(
+            f"'{_shown(path)}' is not in this restore point, which holds '{_shown(root)}'.",
+            hint="'holdfast ls POINT' shows what is in it.",
+        )
+    return b"/".join(parts), b""
+
+
+def patterns(lines: Sequence[str]) -> tuple[bytes, ...]:
+    """Return typed patterns as the engine takes them."""
+    return tuple(os.fsencode(line) for line in lines)
+
+
+def _target_error(path: bytes, error: OSError) -> TargetError:
+    reason = error.strerror or type(error).__name__
+    return TargetError(f"The target '{_shown(path)}' cannot be used: {reason}.")
+
+
+def _shown(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")

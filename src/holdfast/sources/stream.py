@@ -1,0 +1,114 @@
+"""Streams: standard input, or what a command prints. The command's exit status decides."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from holdfast.sources.errors import (
+    CommandFailedError,
+    CommandNotFoundError,
+    EmptySourceError,
+    SourceUnreadableError,
+)
+
+_PATIENCE_SECONDS: Final = 5.0
+
+
+class StdinSource:
+    """The standard input of this process."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def open_pipe(self) -> int:
+        """Return a descriptor to read from, which the caller closes.
+
+        Raises:
+            SourceUnreadableError: there is no standard input.
+        """
+        try:
+            return os.dup(0)
+        except OSError as error:
+            raise SourceUnreadableError("There is no standard input to back up.") from error
+
+    def finish(self) -> None:
+        """Return: what was read to its end is whole, as far as anybody can know."""
+
+
+class CommandSource:
+    """What a command prints; run without a shell, ended with the ``with`` block."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        """*words* are the command and its arguments.
+
+        Raises:
+            EmptySourceError: there is no command.
+        """
+        if not words:
+            raise EmptySourceError(
+                "No command was named.",
+                hint="Write it behind two dashes: --from-command -- mysqldump shop",
+            )
+        self._words = list(words)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def open_pipe(self) -> int:
+        """Start the command and return a descriptor of its output, which the caller closes.
+
+        Raises:
+            CommandNotFoundError: it cannot be started.
+        """
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the person's own command, without a shell
+                self._words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+            )
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise CommandNotFoundError(
+                f"The command '{self._words[0]}' cannot be started: {reason}."
+            ) from error
+        self._process = process
+        if process.stdout is None:
+            raise CommandNotFoundError(f"The command '{self._words[0]}' has no output.")
+        with process.stdout as output:
+            return os.dup(output.fileno())
+
+    def finish(self) -> None:
+        """Wait for the command; call it when its output has ended, before a point is made.
+
+        Raises:
+            CommandFailedError: it ended with another status than 0.
+        """
+        if self._process is None:
+            return
+        status = self._process.wait()
+        if status:
+            how = f"was ended by signal {-status}" if status < 0 else f"failed with status {status}"
+            raise CommandFailedError(
+                f"The command '{self._words[0]}' {how}; no restore point was made.",
+                hint="What it printed may be incomplete. Run it alone to see why it fails.",
+            )

@@ -1,0 +1,243 @@
+"""The opened index of a group on this machine, kept in step with what the storage lists now.
+
+What an index object says is taken from this machine's copy; that it exists, never (rule G5 of
+docs/design/gc.md): every refresh lists anew.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from holdfast.base.errors import SignatureError
+from holdfast.base.ids import GroupId, IndexId, ObjectHash, PackId, SessionId, WriterId
+from holdfast.core import Engine, Index, IndexKeys
+from holdfast.crypto.hashing import sha256
+from holdfast.format import frames
+from holdfast.format.cbor import decode, encode
+from holdfast.format.errors import FormatError
+from holdfast.format.index_body import IndexBody
+from holdfast.format.maintenance import Tombstone, quarantined_packs
+from holdfast.vault.errors import DamagedObjectError, MissingObjectError
+from holdfast.vault.files import replace_file
+from holdfast.vault.objects import Listed, Loaded
+from holdfast.vault.states import Vault
+
+_HASH_BYTES = 32
+
+
+class PackOwner(NamedTuple):
+    """Whose a pack is."""
+
+    session_id: SessionId
+    writer_id: WriterId
+
+
+@dataclass(frozen=True, slots=True)
+class IndexView:
+    """What the index objects of a group, as listed at one time, say together (section 7)."""
+
+    bodies: Mapping[IndexId, IndexBody]
+    """All that are listed and validly signed, replaced ones included."""
+    replaced: frozenset[IndexId] = frozenset()
+    present: Mapping[PackId, PackOwner] = field(default_factory=dict)
+    """Packs that an object names which none replaces, and that none drops."""
+    dropped: frozenset[PackId] = frozenset()
+    not_signed: tuple[str, ...] = ()
+    """Names of objects that are ignored because nobody who may has signed them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condemned:
+    """What tombstones and quarantines name: absent for everybody who writes."""
+
+    packs: frozenset[PackId]
+    refs: frozenset[ObjectHash]
+    sessions: frozenset[SessionId]
+    not_signed: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class _Reopenable(Protocol):
+    """Ability of an index that keeps what it could open only in part."""
+
+    def without_positions(self) -> frozenset[IndexId]:
+        """Return the objects to be added again by somebody with more keys."""
+        ...
+
+
+@contextmanager
+def opened_index(
+    vault: Vault, engine: Engine, keys: IndexKeys, *, reads: bool
+) -> Iterator["IndexCache"]:
+    """Open the index of a group for one command; nothing is listed before ``refresh``."""
+    group_id = GroupId(keys.group_id)
+    with vault.machine.folders.index(vault.vault_id, group_id) as folder:
+        index = engine.index(folder / "opened", keys)
+        yield IndexCache(vault, group_id, index, folder / "bodies", reads=reads)
+
+
+class IndexCache:
+    """Keeps one group's index in step. For one thread at a time."""
+
+    def __init__(
+        self, vault: Vault, group_id: GroupId, index: Index, folder: Path, *, reads: bool
+    ) -> None:
+        """*reads* says whether positions are wanted, too, which a writer cannot open."""
+        self.index = index
+        self._vault = vault
+        self._group_id = group_id
+        self._reads = reads
+        self._folder = folder
+        self._bodies: dict[IndexId, IndexBody] = {}
+
+    def refresh(self) -> IndexView:
+        """List, fetch what is new, drop what is gone or replaced; return what counts now.
+
+        Raises:
+            DamagedObjectError: an object is not what its name says.
+            KeysError, IntegrityError: an object does not open.
+        """
+        listed = self._vault.objects.list(frames.KIND_INDEX, group_id=self._group_id)
+        bodies, not_signed = self._read_bodies(listed)
+        view = combine(bodies, tuple(not_signed))
+        wanted = {name for name in bodies if name not in view.replaced}
+        self.index.drop([name for name in self.index.names() if name not in wanted])
+        opened = self.index.names()
+        if self._reads and isinstance(self.index, _Reopenable):
+            opened -= self.index.without_positions()
+        for item in listed:
+            name = IndexId(item.hash)
+            if name in wanted and name not in opened:
+                with suppress(MissingObjectError):
+                    self.index.add([(name, self._vault.objects.get(item.name))])
+        return view
+
+    def _read_bodies(self, listed: Sequence[Listed]) -> tuple[dict[IndexId, IndexBody], list[str]]:
+        found: dict[IndexId, IndexBody] = {}
+        not_signed: list[str] = []
+        for item in listed:
+            name = IndexId(item.hash)
+            body = self._bodies.get(name) or self._kept(name)
+            if body is None:
+                try:
+                    loaded = self._vault.objects.load(item.name, IndexBody)
+                    self._vault.verifier.check_index(loaded)
+                except SignatureError:
+                    not_signed.append(item.name)
+                    continue
+                except MissingObjectError:
+                    # Deleted since it was listed, or its session was: then it does not count.
+                    continue
+                body = loaded.body
+                self._keep(name, body)
+            if body.group_id == self._group_id:
+                found[name] = body
+        for path in self._folder.glob("*") if self._folder.is_dir() else ():
+            if path.name not in {name.hex() for name in found}:
+                path.unlink(missing_ok=True)
+        self._bodies = found
+        return found, not_signed
+
+    def _kept(self, name: IndexId) -> IndexBody | None:
+        try:
+            data = (self._folder / name.hex()).read_bytes()
+            if sha256(data[_HASH_BYTES:]) != data[:_HASH_BYTES]:
+                return None
+            return IndexBody.from_body(_as_map(decode(data[_HASH_BYTES:])))
+        except (OSError, FormatError):
+            return None
+
+    def _keep(self, name: IndexId, body: IndexBody) -> None:
+        content = encode(body.to_body())
+        with suppress(OSError):
+            replace_file(self._folder / name.hex(), sha256(content) + content)
+
+
+def combine(bodies: Mapping[IndexId, IndexBody], not_signed: tuple[str, ...] = ()) -> IndexView:
+    """Return what *bodies* say together.
+
+    The object of a session replaces objects of that session only and drops its packs only: one
+    writer cannot hide what another one has stored.
+    """
+    replaced = {
+        name
+        for body in bodies.values()
+        for name in body.replaces
+        if body.session_id is None or _is_of(bodies.get(name), body.session_id)
+    }
+    active = [body for name, body in bodies.items() if name not in replaced]
+    dropped = {
+        drop.pack_id
+        for body in active
+        for drop in body.drops
+        if body.session_id is None or body.session_id == drop.session_id
+    }
+    present: dict[PackId, PackOwner] = {}
+    for body in active:
+        packs = iter(body.pack_ids)
+        for owner in body.owners:
+            of_owner = PackOwner(owner.session_id, owner.writer_id)
+            for _ in range(owner.count):
+                pack_id = next(packs)
+                if pack_id not in dropped:
+                    present[pack_id] = of_owner
+    return IndexView(bodies, frozenset(replaced), present, frozenset(dropped), not_signed)
+
+
+def load_condemned(vault: Vault) -> Condemned:
+    """List all tombstones and quarantines and return what they name.
+
+    What nobody who may has signed is ignored: nobody acts on it either. A damaged tombstone is not:
+    whoever put it may be about to delete what it names.
+
+    Raises:
+        DamagedObjectError: a tombstone is damaged.
+    """
+    packs: set[PackId] = set()
+    refs: set[ObjectHash] = set()
+    sessions: set[SessionId] = set()
+    not_signed: list[str] = []
+    for listed in vault.objects.list(frames.KIND_TOMBSTONE):
+        try:
+            loaded = vault.objects.load(listed.name, Tombstone)
+            vault.verifier.check_maintained(loaded)
+        except MissingObjectError:
+            continue
+        except SignatureError:
+            not_signed.append(listed.name)
+            continue
+        packs.update(loaded.body.packs)
+        refs.update(loaded.body.refs)
+        sessions.update(loaded.body.sessions)
+    for listed in vault.objects.list(frames.KIND_QUARANTINE):
+        try:
+            packs.update(_quarantined(vault, listed))
+        except MissingObjectError:
+            continue
+        except SignatureError:
+            not_signed.append(listed.name)
+    return Condemned(frozenset(packs), frozenset(refs), frozenset(sessions), tuple(not_signed))
+
+
+def _quarantined(vault: Vault, listed: Listed) -> tuple[PackId, ...]:
+    data = vault.objects.get(listed.name)
+    try:
+        stored = frames.parse(frames.KIND_QUARANTINE, data)
+        packs = quarantined_packs(stored.body)
+    except FormatError as error:
+        raise DamagedObjectError(f"'{listed.name}' is damaged: {error.message}") from error
+    loaded: Loaded[Any] = Loaded(listed.name, listed.hash, data, stored, stored.body)
+    vault.verifier.check_quarantine(loaded)
+    return packs
+
+
+def _is_of(body: IndexBody | None, session_id: SessionId) -> bool:
+    return body is not None and body.session_id == session_id
+
+
+def _as_map(item: object) -> dict[int, Any]:
+    if not isinstance(item, dict):
+        raise FormatError("A kept index body is not a map.")
+    return item

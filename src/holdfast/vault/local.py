@@ -1,0 +1,369 @@
+"""What this machine remembers and keeps to itself: docs/design/local-state.md.
+
+Keys of this machine's writers, what was seen of each repository, the state of each source, locks.
+"""
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Self
+
+from holdfast.base.ids import (
+    GroupId,
+    ObjectHash,
+    PointId,
+    SeriesId,
+    SessionId,
+    VaultId,
+    WriterId,
+)
+from holdfast.base.secrets import Secret
+from holdfast.keys.statements import SeenStatement
+from holdfast.vault.errors import (
+    DowngradeError,
+    LocalStateError,
+    SeriesBusyError,
+    VaultChangedError,
+    WriterKeyFileError,
+)
+from holdfast.vault.files import check_owner_only_writes, file_lock, make_folder, replace_file
+
+_SCHEMA: Final = 1
+_INDEX_COPIES: Final = 64
+_KEY_MAGIC: Final = "holdfast writer key 0"
+_KEY_FIELDS: Final = ("vault", "writer", "seed", "certificate", "repository")
+
+SeriesKey = tuple[WriterId, SeriesId]
+"""A series everywhere: ids of series are one writer's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFolders:
+    """Where things lie on this machine. Only *config* is worth a backup of its own."""
+
+    config: Path
+    state: Path
+    cache: Path
+
+    @property
+    def known_vaults(self) -> Path:
+        """The file of :class:`KnownVaults`."""
+        return self.state / "known-vaults.json"
+
+    @property
+    def writers(self) -> Path:
+        """The folder of writer key files."""
+        return self.config / "writers"
+
+    def writer_key(self, vault_id: VaultId) -> Path:
+        """The file of this machine's writer key for a vault."""
+        return self.writers / f"{vault_id.hex()}.key"
+
+    def tree_state(self, vault_id: VaultId, series_id: SeriesId) -> Path:
+        """The file with the nodes of a series' last restore point."""
+        return self.state / vault_id.hex() / series_id.hex() / "tree.state"
+
+    def objects(self, vault_id: VaultId) -> Path:
+        """The folder for copies of small objects."""
+        return self.cache / vault_id.hex() / "objects"
+
+    @contextmanager
+    def index(self, vault_id: VaultId, group_id: GroupId) -> Iterator[Path]:
+        """Give a folder for the opened index of a group that no other process uses meanwhile.
+
+        Commands that run at the same time have a copy each; alone, they all use the same.
+        """
+        above = self.cache / vault_id.hex() / group_id.hex()
+        for number in range(_INDEX_COPIES):
+            with file_lock(above / f"{number}.lock", wait=False) as is_got:
+                if is_got:
+                    yield above / str(number)
+                    return
+        raise SeriesBusyError("Too many commands read this vault on this machine at once.")
+
+    def spool(self, vault_id: VaultId, session_id: SessionId) -> Path:
+        """The folder in which a session's packs grow, where the storage has none."""
+        return self.cache / vault_id.hex() / "spool" / session_id.hex()
+
+    @contextmanager
+    def series_lock(self, vault_id: VaultId, series_id: SeriesId) -> Iterator[None]:
+        """Keep other sessions of this machine out of a series.
+
+        Raises:
+            SeriesBusyError: there is one.
+        """
+        path = self.tree_state(vault_id, series_id).with_name("lock")
+        with file_lock(path, wait=False) as is_got:
+            if not is_got:
+                raise SeriesBusyError(
+                    "Another backup of the same source runs on this machine.",
+                    hint="Wait until it is done, or give this one a name of its own (--source).",
+                )
+            yield
+
+    @contextmanager
+    def alive_lock(self, vault_id: VaultId, session_id: SessionId) -> Iterator[None]:
+        """Show other processes of this machine that a session runs, until this process ends."""
+        path = self._alive(vault_id, session_id)
+        with file_lock(path, wait=False):
+            yield
+            path.unlink(missing_ok=True)
+
+    def is_alive(self, vault_id: VaultId, session_id: SessionId) -> bool | None:
+        """Tell whether a session of this machine runs; None if it is not of this machine.
+
+        A killed session leaves its file behind, unlocked: it is known to be dead at once.
+        """
+        path = self._alive(vault_id, session_id)
+        if not path.exists():
+            return None
+        with file_lock(path, wait=False) as is_got:
+            return not is_got
+
+    def _alive(self, vault_id: VaultId, session_id: SessionId) -> Path:
+        return self.state / vault_id.hex() / "alive" / session_id.hex()
+
+
+# --- writer keys --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WriterKey:
+    """A writer key as it lies on its machine: enough to write, nothing that reads."""
+
+    vault_id: VaultId
+    writer_id: WriterId
+    seed: Secret
+    certificate: ObjectHash
+    repository: str
+    is_readable_by_others: bool = False
+
+    def save(self, path: Path) -> None:
+        """Write the key file, for its owner only."""
+        values = (
+            self.vault_id.hex(),
+            self.writer_id.hex(),
+            self.seed.reveal().hex(),
+            self.certificate.hex(),
+            self.repository,
+        )
+        lines = [f"{name}: {value}" for name, value in zip(_KEY_FIELDS, values, strict=True)]
+        make_folder(path.parent)
+        replace_file(path, "\n".join([_KEY_MAGIC, *lines, ""]).encode())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a key file.
+
+        Raises:
+            WriterKeyFileError: there is none, or it is not one.
+            UnsafeFileError: others can write it.
+        """
+        try:
+            is_readable = check_owner_only_writes(path)
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            raise WriterKeyFileError(
+                f"There is no writer key '{path}' on this machine.",
+                hint="'holdfast writer add' makes one for a machine; it asks for the password.",
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise WriterKeyFileError(f"The writer key '{path}' cannot be read: {error}") from error
+        values = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
+        if lines[:1] != [_KEY_MAGIC] or tuple(values) != _KEY_FIELDS:
+            raise WriterKeyFileError(f"The file '{path}' is not a writer key.")
+        try:
+            vault, writer, seed, certificate = (
+                _unhex(values[name], length)
+                for name, length in zip(_KEY_FIELDS, (32, 16, 32, 32), strict=False)
+            )
+        except ValueError:
+            raise WriterKeyFileError(f"The writer key '{path}' is damaged.") from None
+        return cls(
+            VaultId(vault),
+            WriterId(writer),
+            Secret(seed),
+            ObjectHash(certificate),
+            values["repository"],
+            is_readable_by_others=is_readable,
+        )
+
+
+# --- what was seen ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SeenHead:
+    """The newest restore point of a series that this machine has seen or made."""
+
+    counter: int
+    point: PointId
+
+
+@dataclass(frozen=True, slots=True)
+class KnownVault:
+    """What this machine knows of a vault, so that nobody can take it back."""
+
+    vault_id: VaultId
+    is_encrypted: bool
+    name: str = ""
+    addresses: tuple[str, ...] = ()
+    statement: SeenStatement | None = None
+    heads: Mapping[SeriesKey, SeenHead] = field(default_factory=dict)
+
+    def with_heads(self, heads: Mapping[SeriesKey, SeenHead]) -> "KnownVault":
+        """Return the same with *heads*, where they are newer."""
+        merged = dict(self.heads)
+        for series, head in heads.items():
+            if series not in merged or merged[series].counter < head.counter:
+                merged[series] = head
+        return replace(self, heads=merged)
+
+    def without_heads(self, heads: Mapping[SeriesKey, SeenHead]) -> "KnownVault":
+        """Return the same without *heads*: their points were forgotten on purpose."""
+        kept = {series: head for series, head in self.heads.items() if heads.get(series) != head}
+        return replace(self, heads=kept)
+
+    def with_statement(self, seen: SeenStatement) -> "KnownVault":
+        """Return the same with a key statement that is at least as new."""
+        if self.statement is not None and self.statement.number > seen.number:
+            return self
+        return replace(self, statement=seen)
+
+
+class KnownVaults:
+    """The vaults that this machine has seen, in one file. Safe for several processes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> dict[VaultId, KnownVault]:
+        """Return all of them; none when there is no file.
+
+        Raises:
+            LocalStateError: the file is not one.
+            UnsafeFileError: others can write it.
+        """
+        try:
+            check_owner_only_writes(self._path)
+            document = json.loads(self._path.read_bytes())
+            if document["schema"] != _SCHEMA:
+                raise LocalStateError(
+                    f"A newer Holdfast wrote '{self._path}'.", hint="Use that one on this machine."
+                )
+            known = [_vault_from(item) for item in document["vaults"]]
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LocalStateError(
+                f"The file '{self._path}' cannot be read: {error}",
+                hint="Remove it to begin anew; a repository that was set back meanwhile will then"
+                " not be noticed.",
+            ) from error
+        return {vault.vault_id: vault for vault in known}
+
+    def find(self, vault_id: VaultId) -> KnownVault | None:
+        """Return what is known of a vault."""
+        return self.load().get(vault_id)
+
+    def at(self, address: str) -> list[KnownVault]:
+        """Return the vaults that were seen at *address*."""
+        return [vault for vault in self.load().values() if address in vault.addresses]
+
+    def change(
+        self, vault_id: VaultId, *, is_encrypted: bool, how: Callable[[KnownVault], KnownVault]
+    ) -> None:
+        """Replace what is known of a vault by what *how* makes of it, under a lock."""
+        with file_lock(self._path.with_name(self._path.name + ".lock"), wait=True):
+            known = self.load()
+            before = known.get(vault_id) or KnownVault(vault_id, is_encrypted)
+            after = how(before)
+            if after != before or vault_id not in known:
+                known[vault_id] = after
+                self._save(known.values())
+
+    def forget_address(self, address: str) -> None:
+        """Let go of *address*: a repository is made anew there on purpose."""
+        with file_lock(self._path.with_name(self._path.name + ".lock"), wait=True):
+            known = self.load()
+            left = [
+                replace(vault, addresses=tuple(a for a in vault.addresses if a != address))
+                for vault in known.values()
+            ]
+            if left != list(known.values()):
+                self._save(left)
+
+    def check_address(
+        self, address: str, found: Collection[VaultId], *, encrypted: Collection[VaultId]
+    ) -> None:
+        """Refuse a repository that is not the one that was known at *address*.
+
+        *encrypted* are those of *found* whose suite seals.
+
+        Raises:
+            DowngradeError: encrypted vaults have given way to vaults without encryption.
+            VaultChangedError: none of the known vaults is there any more.
+        """
+        known = self.at(address)
+        if not known or any(vault.vault_id in found for vault in known):
+            return
+        hint = (
+            "If the repository was made anew on purpose, remove its address from"
+            f" '{self._path}'. If not, somebody has replaced it: write nothing to it."
+        )
+        if any(vault.is_encrypted for vault in known) and not encrypted:
+            raise DowngradeError(
+                f"The repository at {address} was encrypted and now is not.", hint=hint
+            )
+        raise VaultChangedError(
+            f"The repository at {address} holds another vault than the one known to this machine.",
+            hint=hint,
+        )
+
+    def _save(self, known: Collection[KnownVault]) -> None:
+        vaults = [_vault_to(vault) for vault in sorted(known, key=lambda item: item.vault_id)]
+        text = json.dumps({"schema": _SCHEMA, "vaults": vaults}, indent=1)
+        replace_file(self._path, text.encode())
+
+
+def _vault_to(vault: KnownVault) -> dict[str, Any]:
+    statement = vault.statement
+    return {
+        "vault": vault.vault_id.hex(),
+        "name": vault.name,
+        "encrypted": vault.is_encrypted,
+        "addresses": list(vault.addresses),
+        "statement": None if statement is None else [statement.number, statement.hash.hex()],
+        "heads": [
+            [writer.hex(), series.hex(), head.counter, head.point.hex()]
+            for (writer, series), head in sorted(vault.heads.items())
+        ],
+    }
+
+
+def _vault_from(item: Mapping[str, Any]) -> KnownVault:
+    statement = item["statement"]
+    return KnownVault(
+        VaultId(_unhex(item["vault"], 32)),
+        bool(item["encrypted"]),
+        str(item["name"]),
+        tuple(str(address) for address in item["addresses"]),
+        None
+        if statement is None
+        else SeenStatement(int(statement[0]), ObjectHash(_unhex(statement[1], 32))),
+        {
+            (WriterId(_unhex(writer, 16)), SeriesId(_unhex(series, 16))): SeenHead(
+                int(counter), PointId(_unhex(point, 32))
+            )
+            for writer, series, counter, point in item["heads"]
+        },
+    )
+
+
+def _unhex(text: str, length: int) -> bytes:
+    value = bytes.fromhex(text)
+    if len(value) != length:
+        raise ValueError("an id has the wrong length")
+    return value

@@ -1,0 +1,367 @@
+"""Restore points: listed, verified, opened, chained, chosen (vault-format.md 5.10)."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from holdfast.base.errors import HoldfastError, KeysError
+from holdfast.base.ids import ObjectHash, PointId, SeriesId, WriterId
+from holdfast.crypto.boxes import open_padded_box
+from holdfast.format import frames, names
+from holdfast.format.errors import FormatError
+from holdfast.format.maintenance import Forget, ForgottenPoint
+from holdfast.format.point import Point, PointRecord, Refs
+from holdfast.vault.errors import (
+    AmbiguousPointError,
+    DamagedObjectError,
+    NoSuchPointError,
+    PointUnreadableError,
+)
+from holdfast.vault.local import SeenHead, SeriesKey
+from holdfast.vault.objects import Loaded
+from holdfast.vault.states import ReadableVault, Vault
+
+SHORTEST_PREFIX: Final = 4
+LATEST: Final = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePoint:
+    """A restore point whose writer's signature holds.
+
+    *record* is what it says to those who can open it; *unreadable* says why it is not there.
+    """
+
+    id: PointId
+    name: str
+    size_bytes: int
+    body: Point
+    has_refs: bool
+    record: PointRecord | None = None
+    unreadable: HoldfastError | None = None
+
+    @property
+    def series_key(self) -> SeriesKey:
+        """The series that it belongs to."""
+        return self.body.writer_id, self.body.series_id
+
+    @property
+    def series(self) -> str:
+        """The name of the series as people know it, or its id."""
+        if self.record is None:
+            return self.body.series_id.hex()
+        return f"{self.record.host}/{self.record.source}"
+
+    @property
+    def time_ns(self) -> int:
+        """The time that the point stands for, in nanoseconds, as exact as it is known."""
+        return self.body.time * 10**9 if self.record is None else self.record.stands_for
+
+    def opened(self) -> PointRecord:
+        """Return the record.
+
+        Raises:
+            PointUnreadableError: the keys at hand do not open it.
+            HoldfastError: it is damaged.
+        """
+        if self.record is not None:
+            return self.record
+        if self.unreadable is not None and not isinstance(self.unreadable, KeysError):
+            raise self.unreadable
+        raise PointUnreadableError(
+            f"The keys at hand do not open restore point {self.id.hex()[:8]}.",
+            hint=None if self.unreadable is None else self.unreadable.message,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PointProblem:
+    """An object among the points, refs or forgets that cannot be believed."""
+
+    name: str
+    error: HoldfastError
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """All that is visible of one series, by ascending counter."""
+
+    key: SeriesKey
+    points: tuple[RestorePoint, ...]
+    forks: tuple[tuple[RestorePoint, ...], ...]
+    """Points that share a counter with another one."""
+    missing: tuple[range, ...]
+    """Counters below the newest that neither a point nor a forget explains."""
+
+    @property
+    def name(self) -> str:
+        """The name as people know it, or the id."""
+        named = [point for point in self.points if point.record is not None]
+        return (named or self.points)[-1].series
+
+    @property
+    def head(self) -> RestorePoint:
+        """The newest point; of a fork the one with the lower id."""
+        newest = self.points[-1].body.counter
+        return min(
+            (point for point in self.points if point.body.counter == newest),
+            key=lambda point: point.id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PointList:
+    """What a storage listed at one time.
+
+    *points* are visible: their refs are there. *incomplete* are points whose refs are not (their
+    making or removing was cut short): they count for the chain only.
+    """
+
+    points: tuple[RestorePoint, ...]
+    incomplete: tuple[RestorePoint, ...] = ()
+    forgotten: Mapping[PointId, ForgottenPoint] = field(default_factory=dict)
+    problems: tuple[PointProblem, ...] = ()
+
+    def series(self) -> list[Series]:
+        """Return every series with a point that is stored, visible or not."""
+        of_series: defaultdict[SeriesKey, list[RestorePoint]] = defaultdict(list)
+        for point in (*self.points, *self.incomplete):
+            of_series[point.series_key].append(point)
+        dropped: defaultdict[SeriesKey, set[int]] = defaultdict(set)
+        for item in self.forgotten.values():
+            dropped[item.writer_id, item.series_id].add(item.counter)
+        return [_series(key, points, dropped[key]) for key, points in sorted(of_series.items())]
+
+    def heads(self) -> dict[SeriesKey, SeenHead]:
+        """Return the newest stored point of every series."""
+        return {item.key: SeenHead(item.head.body.counter, item.head.id) for item in self.series()}
+
+    def vanished(self, seen: Mapping[SeriesKey, SeenHead]) -> dict[SeriesKey, SeenHead]:
+        """Return those of *seen* that are neither stored nor forgotten on purpose."""
+        stored = {point.id for point in (*self.points, *self.incomplete)}
+        return {
+            key: head
+            for key, head in seen.items()
+            if head.point not in stored and head.point not in self.forgotten
+        }
+
+    def forgotten_heads(self, seen: Mapping[SeriesKey, SeenHead]) -> dict[SeriesKey, SeenHead]:
+        """Return those of *seen* that were forgotten on purpose."""
+        return {key: head for key, head in seen.items() if head.point in self.forgotten}
+
+    def select(
+        self, text: str, *, source: str | None = None, host: str | None = None
+    ) -> RestorePoint:
+        """Return the visible point that people mean: by id, unique prefix, or ``latest``.
+
+        Raises:
+            NoSuchPointError: there is none.
+            AmbiguousPointError: several fit; the message has their list.
+        """
+        chosen = [point for point in self.points if _fits(point, source, host)]
+        if text == LATEST:
+            return _latest(chosen)
+        wanted = text.lower()
+        if len(wanted) < SHORTEST_PREFIX or set(wanted) - set("0123456789abcdef"):
+            raise NoSuchPointError(
+                f"'{text}' names no restore point.",
+                hint="Write at least four characters of an id from 'holdfast points', or 'latest'.",
+            )
+        found = [point for point in chosen if point.id.hex().startswith(wanted)]
+        if not found:
+            raise NoSuchPointError(
+                f"There is no restore point {text}.", hint="'holdfast points' lists them."
+            )
+        if len(found) > 1:
+            ids = ", ".join(sorted(point.id.hex()[: len(wanted) + 4] for point in found))
+            raise AmbiguousPointError(f"Several restore points begin with {text}: {ids}.")
+        return found[0]
+
+
+def load_points(vault: Vault, *, with_forgets: bool = True) -> PointList:
+    """List, verify and, where the vault is readable, open all restore points.
+
+    What cannot be believed is listed among the problems; nothing else of it is used.
+
+    Raises:
+        StorageError: the storage did not answer.
+    """
+    vault.verifier.expect_sessions()
+    refs = {listed.hash for listed in vault.objects.list(frames.KIND_REFS)}
+    problems: list[PointProblem] = []
+    points: list[RestorePoint] = []
+    for listed in vault.objects.list(frames.KIND_POINT):
+        try:
+            loaded = vault.objects.load(listed.name, Point)
+            vault.verifier.check_point(loaded)
+        except HoldfastError as error:
+            _note(problems, listed.name, error)
+            continue
+        points.append(_opened(vault, loaded, refs))
+    forgotten = load_forgotten(vault, problems) if with_forgets else {}
+    points.sort(key=lambda point: (point.time_ns, point.id))
+    return PointList(
+        tuple(point for point in points if point.has_refs),
+        tuple(point for point in points if not point.has_refs),
+        forgotten,
+        tuple(problems),
+    )
+
+
+def load_forgotten(
+    vault: Vault, problems: list[PointProblem] | None = None
+) -> dict[PointId, ForgottenPoint]:
+    """Return every point that was dropped on purpose, as maintainers have signed it.
+
+    Raises:
+        HoldfastError: a forget cannot be believed, and nobody collects *problems*.
+    """
+    found: dict[PointId, ForgottenPoint] = {}
+    for listed in vault.objects.list(frames.KIND_FORGET):
+        try:
+            loaded = vault.objects.load(listed.name, Forget)
+            vault.verifier.check_maintained(loaded)
+        except HoldfastError as error:
+            if problems is None:
+                raise
+            _note(problems, listed.name, error)
+            continue
+        found.update({item.point: item for item in loaded.body.points})
+    return found
+
+
+def load_refs(vault: Vault, point: RestorePoint) -> Loaded[Refs]:
+    """Return the verified refs of a point.
+
+    Raises:
+        MissingObjectError, DamagedObjectError, SignatureError: they cannot be had or believed.
+    """
+    loaded = vault.objects.load(names.refs_name(vault.vault_id, point.body.refs_hash), Refs)
+    vault.verifier.check_of_session(loaded)
+    sessions = tuple(item.session_id for item in loaded.body.sessions)
+    outside = (loaded.body.session_id, loaded.body.writer_id, sessions)
+    if outside != (point.body.session_id, point.body.writer_id, point.body.sessions):
+        raise DamagedObjectError(f"'{loaded.name}' does not belong to the point that names it.")
+    return loaded
+
+
+def record_context(vault: Vault, body: Point) -> bytes:
+    """Return what the sealed record of a point is bound to (5.10)."""
+    return b"".join(
+        (
+            b"point\0",
+            vault.vault_id,
+            body.writer_id,
+            body.session_id,
+            body.series_id,
+            body.counter.to_bytes(8, "big"),
+        )
+    )
+
+
+def _opened(vault: Vault, loaded: Loaded[Point], refs: Collection[ObjectHash]) -> RestorePoint:
+    record: PointRecord | None = None
+    unreadable: HoldfastError | None = None
+    if isinstance(vault, ReadableVault):
+        try:
+            record = _record(vault, loaded)
+        except HoldfastError as error:
+            unreadable = error
+    return RestorePoint(
+        PointId(loaded.hash),
+        loaded.name,
+        len(loaded.data),
+        loaded.body,
+        loaded.body.refs_hash in refs,
+        record,
+        unreadable,
+    )
+
+
+def _record(vault: ReadableVault, loaded: Loaded[Point]) -> PointRecord:
+    body = loaded.body
+    session = vault.verifier.session(body.session_id, body.writer_id)
+    key = vault.session_keys(session).tree
+    context = record_context(vault, body)
+    content = open_padded_box(key, context, loaded.stored.attachment, sealed=vault.is_sealed)
+    try:
+        record = PointRecord.from_bytes(content)
+        record.check_against(vault.vault_id, body)
+    except FormatError as error:
+        raise DamagedObjectError(f"The record of '{loaded.name}': {error.message}") from error
+    return record
+
+
+def _note(problems: list[PointProblem], name: str, error: HoldfastError) -> None:
+    """Keep an error of one object; one of the storage as such ends the listing."""
+    if error.retryable:
+        raise error
+    problems.append(PointProblem(name, error))
+
+
+def _series(key: SeriesKey, points: Iterable[RestorePoint], dropped: set[int]) -> Series:
+    ordered = tuple(sorted(points, key=lambda point: (point.body.counter, point.id)))
+    by_counter: defaultdict[int, list[RestorePoint]] = defaultdict(list)
+    for point in ordered:
+        by_counter[point.body.counter].append(point)
+    explained = sorted(dropped | by_counter.keys())
+    missing = [
+        range(before + 1, after)
+        for before, after in zip([0, *explained], explained, strict=False)
+        if after - before > 1
+    ]
+    forks = tuple(tuple(same) for same in by_counter.values() if len(same) > 1)
+    return Series(key, ordered, forks, tuple(missing))
+
+
+def _fits(point: RestorePoint, source: str | None, host: str | None) -> bool:
+    if source is None and host is None:
+        return True
+    record = point.record
+    return (
+        record is not None
+        and (source is None or record.source == source)
+        and (host is None or record.host == host)
+    )
+
+
+def _latest(points: Sequence[RestorePoint]) -> RestorePoint:
+    if not points:
+        raise NoSuchPointError(
+            "There is no restore point yet, or none of this source.",
+            hint="'holdfast points' lists what is there.",
+        )
+    series = sorted({point.series for point in points})
+    if len(series) > 1:
+        raise AmbiguousPointError(
+            f"'{LATEST}' of which series? There are: {', '.join(series)}.",
+            hint="Say --source or --host.",
+        )
+    return max(points, key=lambda point: (point.time_ns, point.body.counter, point.id))
+
+
+def next_place(
+    points: PointList, key: tuple[WriterId, SeriesId], remembered: SeenHead | None
+) -> tuple[int, PointId | None]:
+    """Return counter and predecessor of the next point of a series.
+
+    A head that this machine remembers and that is gone without a forget stays part of the chain:
+    whoever took it away shall not make it look as if it had never been.
+    """
+    own = [point for point in (*points.points, *points.incomplete) if point.series_key == key]
+    places: list[tuple[int, PointId | None]] = [(0, None)]
+    places += [
+        (item.counter, None)
+        for item in points.forgotten.values()
+        if (item.writer_id, item.series_id) == key
+    ]
+    newest = max((point.body.counter for point in own), default=0)
+    lowest_ids = sorted(point.id for point in own if point.body.counter == newest)
+    places += [(newest, point_id) for point_id in lowest_ids[:1]]
+    if remembered is not None and remembered.point not in points.forgotten:
+        places.append((remembered.counter, remembered.point))
+    last = max(counter for counter, _ in places)
+    # A stored point of the highest counter comes before one that is only remembered.
+    predecessors = [point_id for counter, point_id in places if counter == last and point_id]
+    return last + 1, predecessors[0] if predecessors else None

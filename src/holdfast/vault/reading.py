@@ -1,0 +1,137 @@
+"""Answering an engine that reads: byte ranges of packs, from wherever they lie."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Final, TypeVar
+
+from holdfast.base.errors import HoldfastError
+from holdfast.base.ids import PackId, PointId
+from holdfast.base.progress import Finding, Listener, Progress
+from holdfast.core import Bytes, Fetch, Run
+from holdfast.core import Progress as EngineProgress
+from holdfast.format import names
+from holdfast.storage.errors import ObjectMissingError, ObjectTruncatedError
+from holdfast.storage.interface import local_files
+from holdfast.vault.errors import DamagedObjectError, PackMissingError
+from holdfast.vault.objects import ObjectStore
+
+FETCHES: Final = 4
+"""Requests on their way at once, where the storage is not local."""
+_STEP_SECONDS: Final = 1.0
+_WAIT_SECONDS: Final = 0.05
+
+R = TypeVar("R")
+
+
+def pump(
+    run: Run[R],
+    objects: ObjectStore,
+    listener: Listener,
+    *,
+    phase: str = "read",
+    fetches: int = FETCHES,
+    needed_by: Callable[[PackId], tuple[PointId, ...]] = lambda _: (),
+    beat: Callable[[], None] = lambda: None,
+) -> R:
+    """Work *run* to its end and return its result.
+
+    *needed_by* names the restore points that a missing pack touches. *beat* is called often.
+
+    Raises:
+        PackMissingError: a pack is not there.
+        DamagedObjectError: a pack is shorter than the index says.
+        HoldfastError: what the storage or the engine raised.
+    """
+    is_local = local_files(objects.backend) is not None
+    answering = _Answering(objects, 0 if is_local else fetches, needed_by)
+    try:
+        while True:
+            beat()
+            events = run.step(_STEP_SECONDS)
+            for event in events:
+                if isinstance(event, Fetch):
+                    answering.ask(event)
+                elif isinstance(event, Finding):
+                    listener.finding(event)
+                elif isinstance(event, EngineProgress):
+                    listener.progress(_progress(phase, event))
+            result = run.result()
+            if result is not None:
+                return result
+            answers = answering.answers(0.0 if events else _WAIT_SECONDS)
+            for ticket, parts in answers.items():
+                run.fetched(ticket, parts)
+    finally:
+        run.cancel()
+        answering.close()
+
+
+class _Answering:
+    """Fetches ranges: mapped where the storage is local, else with a few threads."""
+
+    def __init__(
+        self,
+        objects: ObjectStore,
+        threads: int,
+        needed_by: Callable[[PackId], tuple[PointId, ...]],
+    ) -> None:
+        self._objects = objects
+        self._needed_by = needed_by
+        self._pool = ThreadPoolExecutor(threads, "holdfast-get") if threads else None
+        self._running: dict[Future[list[Bytes]], int] = {}
+        self._answers: dict[int, list[Bytes]] = {}
+
+    def ask(self, fetch: Fetch) -> None:
+        """Begin to fetch, or fetch."""
+        if self._pool is None:
+            self._answers[fetch.ticket] = self._fetch(fetch)
+        else:
+            self._running[self._pool.submit(self._fetch, fetch)] = fetch.ticket
+
+    def answers(self, timeout_seconds: float) -> Mapping[int, list[Bytes]]:
+        """Return what has come by ticket; waits a little if nothing has."""
+        if self._running:
+            done, _ = wait(self._running, timeout_seconds, FIRST_COMPLETED)
+            for future in done:
+                self._answers[self._running.pop(future)] = future.result()
+        answers, self._answers = self._answers, {}
+        return answers
+
+    def close(self) -> None:
+        """Let go of the threads; what has not begun is not begun."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _fetch(self, fetch: Fetch) -> list[Bytes]:
+        name = names.pack_name(self._objects.vault_id, fetch.pack_id)
+        try:
+            local = local_files(self._objects.backend)
+            if local is None:
+                return list(self._objects.get_ranges(name, fetch.ranges))
+            with self._objects.tried(lambda: local.map(name)) as view:
+                if any(offset + length > len(view) for offset, length in fetch.ranges):
+                    raise DamagedObjectError(f"The pack '{name}' is cut short.")
+                # Slices stay valid after the block and keep the mapping alive.
+                return [view[offset : offset + length] for offset, length in fetch.ranges]
+        except ObjectMissingError:
+            raise self._missing(name, fetch.pack_id) from None
+        except ObjectTruncatedError as error:
+            raise DamagedObjectError(f"The pack '{name}' is cut short.") from error
+
+    def _missing(self, name: str, pack_id: PackId) -> HoldfastError:
+        points = ", ".join(point.hex()[:8] for point in self._needed_by(pack_id))
+        touched = f"; it is needed by {points}" if points else ""
+        return PackMissingError(
+            f"The pack '{name}' is missing{touched}.",
+            hint="'holdfast check' says what is affected. Another copy of the repository helps.",
+        )
+
+
+def _progress(phase: str, event: EngineProgress) -> Progress:
+    return Progress(
+        phase,
+        event.items,
+        event.items_total,
+        bytes_done=event.bytes_read,
+        bytes_stored=event.bytes_stored,
+    )

@@ -1,0 +1,358 @@
+"""A vault closed, readable, writable: what can be done is what the type has.
+
+Closed, everything public can be looked at and verified. A way in makes it readable, and whoever can
+read it also maintains it. A writer key makes it writable, and opens nothing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
+
+from holdfast.base.clock import Clock
+from holdfast.base.errors import HoldfastError
+from holdfast.base.ids import GroupId, ObjectHash, SessionId, VaultId, WriterId
+from holdfast.base.randomness import Random
+from holdfast.base.secrets import Secret
+from holdfast.core import IndexKeys, NodeRule, Parameters, ReadKeys
+from holdfast.format import frames, names
+from holdfast.format.session import Session
+from holdfast.format.statement import ReuseRule
+from holdfast.format.vault_object import VaultObject
+from holdfast.format.writer import WriterClass
+from holdfast.keys.errors import NoSuchWayInError, WrongPasswordError
+from holdfast.keys.keyring import GroupKeys, ReadRing, SessionKeys
+from holdfast.keys.opening import open_ring
+from holdfast.keys.statements import KeyChain
+from holdfast.keys.unlockers import Unlocker
+from holdfast.keys.writers import WriterIdentity, WriterRing, certificate_for_writing
+from holdfast.vault.errors import MissingObjectError, NotAllowedError
+from holdfast.vault.local import KnownVault, KnownVaults, LocalFolders, WriterKey
+from holdfast.vault.objects import Loaded, ObjectStore
+from holdfast.vault.repository import Repository
+from holdfast.vault.trust import Authority, Maintainer, Verifier
+
+_NO_SECRET: Final = Secret(b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """This machine: its time, its randomness, its folders."""
+
+    clock: Clock
+    random: Random
+    folders: LocalFolders
+
+    @property
+    def known(self) -> KnownVaults:
+        """What this machine has seen."""
+        return KnownVaults(self.folders.known_vaults)
+
+    def now_seconds(self) -> int:
+        """Return the wall time in whole seconds since 1970."""
+        return int(self.clock.now().timestamp())
+
+    def now_ns(self) -> int:
+        """Return the wall time in nanoseconds since 1970, as exact as a clock is."""
+        return round(self.clock.now().timestamp() * 1_000_000) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """What every state of a vault has."""
+
+    repository: Repository
+    machine: Machine
+    objects: ObjectStore
+    chain: KeyChain
+    verifier: Verifier
+
+    @property
+    def vault_id(self) -> VaultId:
+        """The vault."""
+        return self.chain.vault_id
+
+    @property
+    def body(self) -> VaultObject:
+        """The vault object."""
+        return self.chain.vault
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the vault encrypts at all."""
+        return self.chain.suite.key_bytes > 0
+
+    @property
+    def parameters(self) -> Parameters:
+        """What the engine has to know of the vault object."""
+        body = self.body
+        return Parameters(
+            suite=self.chain.suite.name,
+            chunk_min=body.chunking.minimum,
+            chunk_average=body.chunking.centre,
+            chunk_max=body.chunking.maximum,
+            chunk_normalisation=body.chunking.normalisation,
+            segment_target=body.segment_target,
+            pack_bytes=body.pack_bytes,
+            small_session_bytes=body.small_session_bytes,
+            node_rule=NodeRule(
+                body.node_rule.bits,
+                body.node_rule.minimum_entries,
+                body.node_rule.maximum_entries,
+                body.node_rule.maximum_cost,
+            ),
+            compression="zstd" if body.compression.number else "none",
+            compression_level=body.compression.level,
+        )
+
+    def known(self) -> KnownVault | None:
+        """Return what this machine has seen of the vault."""
+        return self.machine.known.find(self.vault_id)
+
+
+class ClosedVault(Vault):
+    """A vault without any key: its public objects can be listed and verified."""
+
+    __slots__ = ()
+
+    @classmethod
+    def load(cls, repository: Repository, vault_id: VaultId, machine: Machine) -> Self:
+        """Read the vault object and the key statements, and hold them against what was seen.
+
+        What is seen now is remembered; where this machine's state cannot be written (a rescue
+        stick), it is not, and nothing else fails for it.
+
+        Raises:
+            MissingObjectError, DamagedObjectError: an object is missing or damaged.
+            SignatureError: the chain of statements does not hold, or ends before what was seen;
+                or another vault stands where a known one was.
+        """
+        objects = ObjectStore(
+            repository.backend,
+            vault_id,
+            clock=machine.clock,
+            cache=machine.folders.objects(vault_id),
+        )
+        vault_data = objects.get(names.vault_name(vault_id))
+        statements = {
+            listed.name: objects.get(listed.name) for listed in objects.list(frames.KIND_STATEMENT)
+        }
+        known = machine.known.find(vault_id)
+        seen = None if known is None else known.statement
+        chain = KeyChain.read(vault_id, vault_data, statements, seen=seen)
+        vault = cls(repository, machine, objects, chain, Verifier(chain, objects))
+        encrypted = [vault_id] if vault.is_sealed else []
+        machine.known.check_address(
+            repository.backend.address, repository.vaults, encrypted=encrypted
+        )
+        with suppress(OSError):
+            vault.remember()
+        return vault
+
+    def remember(self) -> None:
+        """Note on this machine where the vault is and how far its key statements go."""
+        address = self.repository.backend.address
+
+        def seen(known: KnownVault) -> KnownVault:
+            addresses = tuple(dict.fromkeys((*known.addresses, address)))
+            return replace(known, addresses=addresses).with_statement(self.chain.current.seen)
+
+        self.machine.known.change(self.vault_id, is_encrypted=self.is_sealed, how=seen)
+
+    def slots(self) -> dict[str, bytes]:
+        """Return the slot objects that the current statement names and that can be read."""
+        found = {}
+        for slot in self.chain.current.body.slots:
+            name = names.slot_name(self.vault_id, slot.slot_hash)
+            with suppress(MissingObjectError):
+                found[name] = self.objects.get(name)
+        return found
+
+    def certificates(self) -> dict[str, bytes]:
+        """Return all writer certificates by name, unverified."""
+        listed = self.objects.list(frames.KIND_WRITER)
+        return {item.name: self.objects.get(item.name) for item in listed}
+
+    def unlock(
+        self, unlockers: Sequence[Unlocker], *, slot: ObjectHash | None = None
+    ) -> "ReadableVault":
+        """Open the vault with the first of *unlockers* that opens a way in.
+
+        Raises:
+            KeysError: none does.
+            IntegrityError: none does, and a slot is damaged or missing.
+        """
+        slots = self.slots()
+        failure: HoldfastError = NoSuchWayInError("Nothing was given that could open the vault.")
+        for unlocker in unlockers:
+            try:
+                ring = open_ring(self.chain, slots, unlocker, slot_hash=slot)
+            except (WrongPasswordError, NoSuchWayInError) as error:
+                failure = error
+                continue
+            return self.opened(ring)
+        raise failure
+
+    def opened(self, ring: ReadRing) -> "ReadableVault":
+        """Return the vault as whoever holds *ring* sees it."""
+        return ReadableVault(
+            self.repository, self.machine, self.objects, self.chain, self.verifier, ring
+        )
+
+    def with_writer(self, key: WriterKey) -> "WritableVault":
+        """Return the vault as the writer with this *key* sees it.
+
+        Raises:
+            CertificateError: the writer may not write under the current keys.
+            KeysError: the key is not the one of its certificate.
+            UnsupportedFormatError: writing needs what this release does not know.
+        """
+        self.body.check_writable()
+        certificate = certificate_for_writing(
+            self.chain, self.certificates(), key.writer_id, self.machine.now_seconds()
+        )
+        identity = WriterIdentity(key.vault_id, key.writer_id, key.seed)
+        ring = WriterRing(self.chain, certificate, identity)
+        return WritableVault(
+            self.repository, self.machine, self.objects, self.chain, self.verifier, ring
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableVault(Vault):
+    """A vault that a way in has opened: reads everything up to its epoch, and maintains."""
+
+    ring: ReadRing
+
+    @property
+    def maintainer(self) -> Maintainer:
+        """Who signs what upkeep writes."""
+        return Authority(self.ring.authority_seed())
+
+    def session_keys(self, session: Loaded[Session]) -> SessionKeys:
+        """Return the keys of a verified session."""
+        return self.ring.session_keys(session.body)
+
+    def index_keys(self, group_id: GroupId) -> IndexKeys:
+        """Return what opens the whole index of a group; session keys are opened when asked for."""
+        return IndexKeys(
+            vault_id=self.vault_id,
+            group_id=group_id,
+            index_keys=self.ring.group(group_id).index_keys,
+            session_keys=_SessionKeys(self),
+            reader_index_keys={
+                epoch: self.ring.reader_index_key(epoch) for epoch in self.ring.roots
+            },
+            is_sealed=self.is_sealed,
+        )
+
+    def read_keys(self, group_id: GroupId, sessions: Sequence[SessionId]) -> ReadKeys:
+        """Return what reads the packs of *sessions*, all of one group.
+
+        Raises:
+            IntegrityError, KeysError: a session's object is missing, damaged or does not open.
+        """
+        group = self.ring.group(group_id)
+        keys = _SessionKeys(self)
+        return ReadKeys(
+            vault_id=self.vault_id,
+            session_keys=[(session_id, keys.opened(session_id)) for session_id in sessions],
+            chunk_id_key=group.chunk_id_key,
+            node_id_key=group.node_id_key,
+            locator_key=group.locator_key,
+        )
+
+
+class _SessionKeys(Mapping[bytes, Secret]):
+    """Session keys by session id, each opened when it is asked for. Absent if it cannot be."""
+
+    def __init__(self, vault: ReadableVault) -> None:
+        self._vault = vault
+        self._opened: dict[bytes, Secret] = {}
+
+    def opened(self, session_id: bytes) -> Secret:
+        """Return a session's key, or raise why it does not open."""
+        if session_id not in self._opened:
+            session = find_session(self._vault, SessionId(session_id))
+            self._opened[session_id] = self._vault.session_keys(session).key
+        return self._opened[session_id]
+
+    def __getitem__(self, session_id: bytes) -> Secret:
+        try:
+            return self.opened(session_id)
+        except HoldfastError as error:
+            raise KeyError(session_id.hex()) from error
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._opened)
+
+    def __len__(self) -> int:
+        return len(self._opened)
+
+
+@dataclass(frozen=True, slots=True)
+class WritableVault(Vault):
+    """A vault as a writer sees it: deduplicates, seals and signs, and opens no data."""
+
+    ring: WriterRing
+
+    @property
+    def writer_id(self) -> WriterId:
+        """Who writes."""
+        return self.ring.writer_id
+
+    @property
+    def group(self) -> GroupKeys:
+        """The keys of the writer's group."""
+        return self.ring.group
+
+    @property
+    def reuses_group(self) -> bool:
+        """Whether packs of the group's other writers may be relied on."""
+        rules = {item.group_id: item.reuse for item in self.chain.current.body.groups}
+        return rules.get(self.ring.group_id) is ReuseRule.GROUP
+
+    @property
+    def index_keys(self) -> IndexKeys:
+        """What opens the presence parts of the writer's group."""
+        return IndexKeys(
+            vault_id=self.vault_id,
+            group_id=self.ring.group_id,
+            index_keys=self.group.index_keys,
+            session_keys={},
+            reader_index_keys={},
+            is_sealed=self.is_sealed,
+        )
+
+    @property
+    def maintainer(self) -> Maintainer:
+        """Who signs what upkeep writes.
+
+        Raises:
+            NotAllowedError: this writer is no maintainer.
+        """
+        if not self.ring.certificate.body.writer_class & WriterClass.MAINTAINER:
+            raise NotAllowedError(
+                "This machine's key writes restore points and does not remove any.",
+                hint="Open the vault with a password or key file.",
+            )
+        return self.ring
+
+
+def find_session(vault: Vault, session_id: SessionId) -> Loaded[Session]:
+    """Return the session object with this id, whoever its writer is.
+
+    Raises:
+        MissingObjectError: there is none.
+        DamagedObjectError, SignatureError: there is one, and it cannot be believed.
+    """
+    failure: HoldfastError | None = None
+    for listed in vault.objects.list(frames.KIND_SESSION, session_id=session_id):
+        try:
+            loaded: Loaded[Any] = vault.objects.load(listed.name, Session)
+            return vault.verifier.session(session_id, loaded.body.writer_id)
+        except HoldfastError as error:
+            failure = error
+    raise failure or MissingObjectError(
+        f"There is no session object of session {session_id.hex()}."
+    )
