@@ -18,21 +18,26 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Give *path* a new content in one step that survives a power cut."""
+def replace_file(path: Path, content: bytes, *, is_durable: bool = True) -> None:
+    """Give *path* a new content in one step, which survives a power cut if it *is_durable*.
+
+    A copy whose hash is checked when it is used need not be: a torn one is fetched again.
+    """
     make_folder(path.parent)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if is_durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if is_durable:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -12,7 +12,7 @@ from holdfast.base.ids import PointId
 from holdfast.format import frames, names
 from holdfast.format.maintenance import Forget, ForgetReason, ForgottenPoint
 from holdfast.vault.errors import NoSuchPointError, StalePlanError
-from holdfast.vault.points import PointList, RestorePoint
+from holdfast.vault.points import PointList, RestorePoint, in_time
 from holdfast.vault.states import ReadableVault, WritableVault
 
 _POINTS_LIMIT: Final = 16_384
@@ -47,7 +47,7 @@ def plan_forget(
         if point_id not in there:
             raise NoSuchPointError(f"There is no restore point {point_id.hex()[:8]}.")
     chosen = [point for point in there.values() if point.id in wanted]
-    return ForgetPlan(tuple(sorted(chosen, key=lambda point: point.time_ns)), reason)
+    return ForgetPlan(tuple(sorted(chosen, key=in_time)), reason)
 
 
 def apply_forget(vault: ReadableVault | WritableVault, plan: ForgetPlan) -> ForgetResult:

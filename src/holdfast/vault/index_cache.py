@@ -134,8 +134,9 @@ class IndexCache:
                 self._keep(name, body)
             if body.group_id == self._group_id:
                 found[name] = body
+        wanted = {name.hex() for name in found}
         for path in self._folder.glob("*") if self._folder.is_dir() else ():
-            if path.name not in {name.hex() for name in found}:
+            if path.name not in wanted:
                 path.unlink(missing_ok=True)
         self._bodies = found
         return found, not_signed
@@ -152,7 +153,7 @@ class IndexCache:
     def _keep(self, name: IndexId, body: IndexBody) -> None:
         content = encode(body.to_body())
         with suppress(OSError):
-            replace_file(self._folder / name.hex(), sha256(content) + content)
+            replace_file(self._folder / name.hex(), sha256(content) + content, is_durable=False)
 
 
 def combine(bodies: Mapping[IndexId, IndexBody], not_signed: tuple[str, ...] = ()) -> IndexView:

@@ -155,7 +155,7 @@ class ObjectStore:
             raise DamagedObjectError(f"The object '{name}' is damaged: {error.message}") from error
         if kept is not None:
             with suppress(OSError):
-                replace_file(kept, data)
+                replace_file(kept, data, is_durable=False)
         return data
 
     def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:

@@ -200,7 +200,7 @@ def load_points(vault: Vault, *, with_forgets: bool = True) -> PointList:
             continue
         points.append(_opened(vault, loaded, refs))
     forgotten = load_forgotten(vault, problems) if with_forgets else {}
-    points.sort(key=lambda point: (point.time_ns, point.id))
+    points.sort(key=in_time)
     return PointList(
         tuple(point for point in points if point.has_refs),
         tuple(point for point in points if not point.has_refs),
@@ -244,6 +244,11 @@ def load_refs(vault: Vault, point: RestorePoint) -> Loaded[Refs]:
     if outside != (point.body.session_id, point.body.writer_id, point.body.sessions):
         raise DamagedObjectError(f"'{loaded.name}' does not belong to the point that names it.")
     return loaded
+
+
+def in_time(point: RestorePoint) -> tuple[int, int, PointId]:
+    """Order points by the time that they stand for."""
+    return point.time_ns, point.body.counter, point.id
 
 
 def record_context(vault: Vault, body: Point) -> bytes:
@@ -338,7 +343,7 @@ def _latest(points: Sequence[RestorePoint]) -> RestorePoint:
             f"'{LATEST}' of which series? There are: {', '.join(series)}.",
             hint="Say --source or --host.",
         )
-    return max(points, key=lambda point: (point.time_ns, point.body.counter, point.id))
+    return max(points, key=in_time)
 
 
 def next_place(

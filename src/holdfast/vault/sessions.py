@@ -26,7 +26,7 @@ from holdfast.vault.files import make_folder
 from holdfast.vault.index_cache import IndexCache, load_condemned, opened_index
 from holdfast.vault.leases import LeaseKeeper
 from holdfast.vault.local import KnownVault, SeenHead, SeriesKey
-from holdfast.vault.objects import ObjectStore
+from holdfast.vault.objects import ObjectStore, parse
 from holdfast.vault.points import PointList, load_points, next_place
 from holdfast.vault.publishing import (
     Lost,
@@ -120,7 +120,14 @@ class BackupSession:
             points = load_points(self._vault)
             known = self._vault.known()
             seen = {} if known is None else known.heads
-            missing = points.vanished(seen)
+            missing = {
+                key: head
+                for key, head in points.vanished(seen).items()
+                # A listing may lag; the name itself does not (rule G7).
+                if not self._vault.objects.exists(
+                    names.point_name(self._vault.vault_id, head.point)
+                )
+            }
             forks = self._report(points, missing)
             own = (self._vault.writer_id, self._series_id)
             counter, predecessor = next_place(points, own, seen.get(own))
@@ -349,6 +356,7 @@ class BackupSession:
         )
         name = names.session_name(vault.vault_id, session.session_id, frames.object_hash(data))
         objects.put(name, data)
+        vault.verifier.know_session(parse(name, data, Session))
 
     def _spool(self, session_id: SessionId) -> Path:
         """Make a folder of the session's own, where the storage can take its files from."""

@@ -131,6 +131,15 @@ class Verifier:
             f"There is no session object of session {session_id.hex()}."
         )
 
+    def know_session(self, loaded: Loaded[Session]) -> None:
+        """Check a session object that is at hand; it is not asked for again.
+
+        Raises:
+            SignatureError, IntegrityError: it cannot be believed.
+        """
+        self.check_session(loaded)
+        self._sessions[loaded.body.session_id, loaded.body.writer_id] = loaded
+
     def expect_sessions(self) -> None:
         """List all sessions once, because many of them will be asked for; new ones are missed."""
         found: dict[SessionId, list[str]] = {}

@@ -1,7 +1,14 @@
 """Packs on their way to the storage: a bounded number at a time."""
 
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import suppress
 from pathlib import Path
 
 from holdfast.core import Bytes
@@ -14,9 +21,11 @@ class Uploader:
 
     def __init__(self, objects: ObjectStore, threads: int) -> None:
         """With no *threads*, or local storage, everything happens in the calling thread."""
-        self._objects = objects
         is_local = local_files(objects.backend) is not None
         self._threads = 0 if is_local else threads
+        # A thread does not renew leases: whoever calls does, while it waits for the threads.
+        self._objects = objects.waiting(self._go_on) if self._threads else objects
+        self._is_closing = False
         self._pool = ThreadPoolExecutor(threads, "holdfast-put") if self._threads else None
         self._running: dict[Future[None], int] = {}
         self._stored: list[int] = []
@@ -56,7 +65,8 @@ class Uploader:
         return stored
 
     def close(self) -> None:
-        """Wait for what is on its way; what has not begun is not begun."""
+        """Wait for what is on its way; what has not begun, or would be tried again, is not."""
+        self._is_closing = True
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
@@ -66,9 +76,13 @@ class Uploader:
         done, _ = wait(self._running, timeout_seconds, FIRST_COMPLETED)
         for future in done:
             ticket = self._running.pop(future)
-            if not future.cancelled():
+            with suppress(CancelledError):
                 future.result()
                 self._stored.append(ticket)
+
+    def _go_on(self) -> None:
+        if self._is_closing:
+            raise CancelledError
 
     def _put(self, name: str, body: Bytes | Path) -> None:
         if isinstance(body, Path):

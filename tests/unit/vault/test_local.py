@@ -1,0 +1,125 @@
+"""What a machine remembers: whole, for its owner only, and only ever newer."""
+
+from pathlib import Path
+
+import pytest
+
+from holdfast.base.ids import GroupId, ObjectHash, PointId, SeriesId, SessionId, VaultId, WriterId
+from holdfast.base.secrets import Secret
+from holdfast.keys.statements import SeenStatement
+from holdfast.vault.errors import LocalStateError, UnsafeFileError, WriterKeyFileError
+from holdfast.vault.local import (
+    KnownVault,
+    KnownVaults,
+    LocalFolders,
+    SeenHead,
+    WriterKey,
+)
+
+VAULT = VaultId(b"v" * 32)
+SERIES = (WriterId(b"w" * 16), SeriesId(b"s" * 16))
+KEY = WriterKey(
+    VAULT, WriterId(b"w" * 16), Secret(b"x" * 32), ObjectHash(b"c" * 32), "sftp://a@b/c: d"
+)
+
+
+def test_what_was_seen_is_read_back_as_it_was(tmp_path: Path) -> None:
+    known = KnownVaults(tmp_path / "state" / "known.json")
+    head = SeenHead(3, PointId(b"p" * 32))
+    statement = SeenStatement(2, ObjectHash(b"h" * 32))
+
+    known.change(
+        VAULT,
+        is_encrypted=True,
+        how=lambda vault: vault.with_heads({SERIES: head}).with_statement(statement),
+    )
+
+    assert known.find(VAULT) == KnownVault(
+        VAULT, is_encrypted=True, statement=statement, heads={SERIES: head}
+    )
+    assert (tmp_path / "state" / "known.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_older_head_or_statement_never_takes_the_place_of_a_newer_one() -> None:
+    newer = KnownVault(VAULT, is_encrypted=True).with_heads({SERIES: SeenHead(3, PointId(b"n"))})
+    newer = newer.with_statement(SeenStatement(5, ObjectHash(b"n")))
+
+    older = newer.with_heads({SERIES: SeenHead(2, PointId(b"o"))})
+    older = older.with_statement(SeenStatement(4, ObjectHash(b"o")))
+
+    assert older == newer
+
+
+def test_a_state_that_others_can_write_or_that_is_torn_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "known.json"
+    path.write_text('{"schema": 1, "vaults": [{')
+    path.chmod(0o600)
+    with pytest.raises(LocalStateError):
+        KnownVaults(path).load()
+
+    path.chmod(0o620)
+
+    with pytest.raises(UnsafeFileError):
+        KnownVaults(path).load()
+
+
+def test_a_writer_key_is_read_back_as_it_was(tmp_path: Path) -> None:
+    KEY.save(tmp_path / "writers" / "a.key")
+
+    loaded = WriterKey.load(tmp_path / "writers" / "a.key")
+
+    assert loaded.seed.reveal() == KEY.seed.reveal()
+    assert (loaded.vault_id, loaded.writer_id, loaded.certificate, loaded.repository) == (
+        KEY.vault_id,
+        KEY.writer_id,
+        KEY.certificate,
+        KEY.repository,
+    )
+    assert not loaded.is_readable_by_others
+
+
+def test_a_writer_key_that_others_can_write_is_refused_and_one_they_can_read_is_marked(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.key"
+    KEY.save(path)
+    path.chmod(0o644)
+    assert WriterKey.load(path).is_readable_by_others
+
+    path.chmod(0o602)
+
+    with pytest.raises(UnsafeFileError):
+        WriterKey.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "holdfast writer key 0\n", "holdfast writer key 0\nvault: x"])
+def test_what_is_no_writer_key_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.key"
+    path.write_text(text)
+    path.chmod(0o600)
+
+    with pytest.raises(WriterKeyFileError):
+        WriterKey.load(path)
+
+
+def test_a_killed_session_of_this_machine_is_known_to_be_dead(tmp_path: Path) -> None:
+    folders = LocalFolders(tmp_path / "config", tmp_path / "state", tmp_path / "cache")
+    session = SessionId(b"i" * 16)
+    assert folders.is_alive(VAULT, session) is None
+
+    seen = []
+    with pytest.raises(KeyboardInterrupt), folders.alive_lock(VAULT, session):  # noqa: PT012 - what happens inside is the test
+        seen.append(folders.is_alive(VAULT, session))
+        raise KeyboardInterrupt
+
+    assert seen == [True]
+    assert folders.is_alive(VAULT, session) is False
+
+
+def test_commands_at_the_same_time_have_an_index_folder_each(tmp_path: Path) -> None:
+    folders = LocalFolders(tmp_path / "config", tmp_path / "state", tmp_path / "cache")
+    group = GroupId(b"g" * 16)
+    with folders.index(VAULT, group) as one, folders.index(VAULT, group) as other:
+        assert one != other
+    with folders.index(VAULT, group) as again:
+        assert again == one

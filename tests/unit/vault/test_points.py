@@ -1,0 +1,116 @@
+"""Restore points are found by what people type, and chains say what is missing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from doubles.vaults import Notes, TestVault, make_machine, make_vault, storing
+from holdfast.format import names
+from holdfast.storage.memory import MemoryBackend
+from holdfast.vault.errors import (
+    AmbiguousPointError,
+    NoSuchPointError,
+    PointUnreadableError,
+    StalePlanError,
+)
+from holdfast.vault.forget import apply_forget, plan_forget
+from holdfast.vault.local import LocalFolders
+from holdfast.vault.points import load_points
+from holdfast.vault.sessions import FINDING_FORK
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> TestVault:
+    return make_vault(MemoryBackend(), make_machine(tmp_path / "here"))
+
+
+def test_latest_of_one_series_needs_no_name_and_of_several_does(vault: TestVault) -> None:
+    with pytest.raises(NoSuchPointError):
+        load_points(vault.readable()).select("latest")
+    vault.backup(storing(b"one"))
+    second = vault.backup(storing(b"two"))
+    assert load_points(vault.readable()).select("latest").id == second.point_id
+
+    vault.backup(storing(b"three"), source="other")
+
+    points = load_points(vault.readable())
+    with pytest.raises(AmbiguousPointError, match="here/home, here/other"):
+        points.select("latest")
+    assert points.select("latest", source="home").id == second.point_id
+    with pytest.raises(NoSuchPointError):
+        points.select("latest", host="elsewhere")
+
+
+@pytest.mark.parametrize("text", ["abc", "xyzw", "../..", "", "0000000000"])
+def test_what_names_no_point_is_refused(vault: TestVault, text: str) -> None:
+    vault.backup(storing(b"one"))
+
+    with pytest.raises(NoSuchPointError):
+        load_points(vault.readable()).select(text)
+
+
+def test_a_point_is_found_by_four_characters_of_its_id(vault: TestVault) -> None:
+    result = vault.backup(storing(b"one"))
+
+    found = load_points(vault.readable()).select(result.point_id.hex()[:4].upper())
+
+    assert found.id == result.point_id
+
+
+def test_who_cannot_read_sees_points_and_opens_none(vault: TestVault) -> None:
+    vault.backup(storing(b"one"))
+
+    (point,) = load_points(vault.writable()).points
+
+    assert point.series == point.body.series_id.hex()
+    with pytest.raises(PointUnreadableError):
+        point.opened()
+
+
+def test_a_plan_to_forget_from_another_state_is_refused(vault: TestVault) -> None:
+    result = vault.backup(storing(b"one"))
+    kept = vault.backup(storing(b"two"))
+    readable = vault.readable()
+    plan = plan_forget(load_points(readable), [result.point_id, kept.point_id])
+    apply_forget(readable, plan_forget(load_points(readable), [result.point_id]))
+
+    with pytest.raises(StalePlanError):
+        apply_forget(readable, plan)
+    assert [point.id for point in load_points(readable).points] == [kept.point_id]
+
+
+def test_a_machine_that_was_set_back_makes_a_fork_that_is_named(
+    vault: TestVault, tmp_path: Path
+) -> None:
+    """Two machines with one writer key: both made a second point after the first."""
+    vault.backup(storing(b"one"))
+    backend = vault.backend
+    assert isinstance(backend, MemoryBackend)
+    before = dict(backend._objects)
+    vault.backup(storing(b"two"))
+    after = dict(backend._objects)
+    backend._objects.clear()
+    backend._objects.update(before)
+    folders = LocalFolders(tmp_path / "b", tmp_path / "c", tmp_path / "d")
+    copy = replace(vault, machine=replace(vault.machine, folders=folders))
+    copy.backup(storing(b"three"))
+    backend._objects.update(after)
+    notes = Notes()
+
+    third = vault.backup(storing(b"four"), listener=notes)
+
+    assert notes.codes == [FINDING_FORK]
+    assert third.counter == 3
+    assert [len(same) for same in third.forks] == [2]
+
+
+def test_a_point_whose_refs_are_gone_is_not_visible(vault: TestVault) -> None:
+    vault.backup(storing(b"one"))
+    (item,) = vault.backend.list(names.refs_prefix(vault.vault_id))
+    vault.backend.delete(item.name)
+
+    listed = load_points(vault.readable())
+
+    assert not listed.points
+    assert len(listed.incomplete) == 1

@@ -1,0 +1,241 @@
+"""Who may have signed what: nobody else is believed, and nothing of theirs is used."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from doubles.vaults import TestVault, make_machine, make_vault, storing
+from holdfast.base.ids import IndexId, PackId
+from holdfast.format import frames, names
+from holdfast.format.frames import Sign
+from holdfast.format.index_body import Drop, IndexBody
+from holdfast.format.maintenance import Tombstone
+from holdfast.format.point import Point, Refs
+from holdfast.format.session import Lease, Packlist, Session
+from holdfast.format.tables import Body
+from holdfast.format.writer import WriterClass
+from holdfast.storage.memory import MemoryBackend
+from holdfast.vault.errors import DamagedObjectError, NotAllowedError, WrongSignerError
+from holdfast.vault.forget import apply_forget, plan_forget
+from holdfast.vault.index_cache import combine, load_condemned
+from holdfast.vault.objects import Loaded, parse
+from holdfast.vault.points import load_points
+
+BODIES: dict[int, type[Body]] = {
+    frames.KIND_SESSION: Session,
+    frames.KIND_LEASE: Lease,
+    frames.KIND_PACKLIST: Packlist,
+    frames.KIND_REFS: Refs,
+    frames.KIND_INDEX: IndexBody,
+    frames.KIND_POINT: Point,
+}
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> TestVault:
+    made = make_vault(MemoryBackend(), make_machine(tmp_path / "here"))
+    made.backup(storing(b"one"))
+    return made
+
+
+def first(vault: TestVault, kind: int) -> Loaded[Body]:
+    objects = vault.closed().objects
+    return objects.load(objects.list(kind)[0].name, BODIES[kind])
+
+
+def signed_again(vault: TestVault, loaded: Loaded[Body], sign: Sign) -> Loaded[Body]:
+    """Return the same object, signed by somebody else, under the name of its new bytes."""
+    kind, body = loaded.stored.kind, loaded.body.to_body()
+    if kind == frames.KIND_LEASE:
+        data = frames.build_hash_ended(kind, body, sign=sign, vault_id=vault.vault_id)
+        return parse(loaded.name, data, BODIES[kind])
+    data = frames.build(
+        kind,
+        body,
+        attachment=bytes(loaded.stored.attachment),
+        sign=sign,
+        vault_id=vault.vault_id,
+    )
+    name = loaded.name.rpartition("/")[0] + "/" + frames.object_hash(data).hex()
+    return parse(name, data, BODIES[kind])
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_what_its_writer_signed_is_accepted(vault: TestVault, kind: int) -> None:
+    vault.closed().verifier.check(first(vault, kind))
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_what_another_writer_signed_is_refused(vault: TestVault, tmp_path: Path, kind: int) -> None:
+    other = vault.add_writer(make_machine(tmp_path / "thief")).writable()
+
+    forged = signed_again(vault, first(vault, kind), other.ring.sign)
+
+    with pytest.raises(WrongSignerError):
+        vault.closed().verifier.check(forged)
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_what_was_signed_for_another_vault_is_refused(
+    vault: TestVault, tmp_path: Path, kind: int
+) -> None:
+    sign = vault.writable().ring.sign
+    elsewhere = replace(vault, vault_id=make_other(tmp_path))
+
+    forged = signed_again(elsewhere, first(vault, kind), sign)
+
+    with pytest.raises(WrongSignerError):
+        vault.closed().verifier.check(forged)
+
+
+def make_other(tmp_path: Path) -> bytes:
+    return make_vault(MemoryBackend(), make_machine(tmp_path / "elsewhere")).vault_id
+
+
+def test_nobody_else_can_stand_in_for_a_session(vault: TestVault, tmp_path: Path) -> None:
+    """Another writer puts a session object of its own under the id of a session that is there."""
+    other = vault.add_writer(make_machine(tmp_path / "thief")).writable()
+    session = first(vault, frames.KIND_SESSION).body
+    assert isinstance(session, Session)
+    forged = replace(
+        session,
+        writer_id=other.writer_id,
+        certificate_hash=other.ring.certificate.hash,
+    )
+    data = frames.build(
+        frames.KIND_SESSION, forged.to_body(), sign=other.ring.sign, vault_id=vault.vault_id
+    )
+    name = names.session_name(vault.vault_id, session.session_id, frames.object_hash(data))
+    vault.backend.put(name, data)
+
+    points = load_points(vault.readable())
+
+    assert not points.problems
+    assert points.points[0].record is not None
+    verifier = vault.closed().verifier
+    found = verifier.session(session.session_id, session.writer_id)
+    assert found.body.writer_id == session.writer_id
+
+
+def test_a_writer_that_is_no_maintainer_forgets_nothing(vault: TestVault) -> None:
+    writable = vault.writable()
+    points = load_points(writable)
+
+    with pytest.raises(NotAllowedError):
+        apply_forget(writable, plan_forget(points, [points.points[0].id]))
+    assert len(load_points(writable).points) == 1
+
+
+def test_a_writer_that_is_a_maintainer_forgets(vault: TestVault, tmp_path: Path) -> None:
+    terms = WriterClass.WRITER | WriterClass.MAINTAINER
+    machine = make_machine(tmp_path / "upkeep")
+    maintainer = vault.add_writer(machine, writer_class=terms).writable()
+    points = load_points(maintainer)
+
+    apply_forget(maintainer, plan_forget(points, [points.points[0].id]))
+
+    listed = load_points(vault.readable())
+    assert not listed.points
+    assert list(listed.forgotten) == [points.points[0].id]
+
+
+@pytest.mark.parametrize(
+    ("signer", "counts"),
+    [
+        (lambda vault: vault.readable().maintainer, True),
+        (lambda vault: vault.writable().ring, False),
+    ],
+)
+def test_tombstones_count_only_when_a_maintainer_put_them(
+    vault: TestVault, signer: Callable[[TestVault], object], *, counts: bool
+) -> None:
+    maker = signer(vault)
+    body = Tombstone(
+        run_id=bytes(16),
+        packs=(PackId(bytes(32)),),
+        refs=(),
+        time=0,
+        writer_id=maker.writer_id,  # type: ignore[attr-defined]
+        sessions=(),
+    )
+    data = frames.build(
+        frames.KIND_TOMBSTONE,
+        body.to_body(),
+        sign=maker.sign,  # type: ignore[attr-defined]
+        vault_id=vault.vault_id,
+    )
+    name = names.tombstone_name(vault.vault_id, frames.object_hash(data))
+    vault.backend.put(name, data)
+
+    condemned = load_condemned(vault.closed())
+
+    assert bool(condemned.packs) is counts
+    assert condemned.not_signed == (() if counts else (name,))
+
+
+def test_a_point_that_nobody_signed_is_a_problem_and_no_point(
+    vault: TestVault, tmp_path: Path
+) -> None:
+    other = vault.add_writer(make_machine(tmp_path / "thief")).writable()
+    forged = signed_again(vault, first(vault, frames.KIND_POINT), other.ring.sign)
+    vault.backend.put(forged.name, forged.data)
+
+    listed = load_points(vault.readable())
+
+    assert len(listed.points) == 1
+    assert [problem.name for problem in listed.problems] == [forged.name]
+
+
+def test_damage_is_told_from_a_wrong_signer(vault: TestVault) -> None:
+    loaded = first(vault, frames.KIND_REFS)
+    turned = bytes([loaded.data[0]]) + loaded.data[1:-1] + bytes([loaded.data[-1] ^ 1])
+
+    with pytest.raises(DamagedObjectError):
+        parse(loaded.name, turned, Refs)
+
+
+# --- what index objects say together --------------------------------------------------------------
+
+
+def test_one_session_hides_nothing_of_another(vault: TestVault) -> None:
+    """A stolen agent must not be able to make others store everything again, or lose it."""
+    mine = first(vault, frames.KIND_INDEX)
+    assert isinstance(mine.body, IndexBody)
+    my_name, my_pack = IndexId(mine.hash), mine.body.pack_ids[0]
+    assert mine.body.session_id is not None
+    thief = replace(
+        mine.body,
+        session_id=bytes(16),
+        pack_ids=(),
+        owners=(),
+        row_count=0,
+        replaces=(my_name,),
+        drops=(Drop(my_pack, mine.body.session_id),),
+    )
+
+    view = combine({my_name: mine.body, IndexId(b"t" * 32): thief})
+
+    assert my_pack in view.present
+    assert not view.replaced
+    assert not view.dropped
+
+
+def test_what_a_maintainer_replaces_is_ignored_and_what_he_drops_is_absent(
+    vault: TestVault,
+) -> None:
+    mine = first(vault, frames.KIND_INDEX)
+    assert isinstance(mine.body, IndexBody)
+    assert mine.body.session_id is not None
+    my_name, my_pack = IndexId(mine.hash), mine.body.pack_ids[0]
+    merged = replace(mine.body, session_id=None, writer_id=None, replaces=(my_name,))
+    dropping = replace(merged, drops=(Drop(my_pack, mine.body.session_id),))
+
+    kept = combine({my_name: mine.body, IndexId(b"m" * 32): merged})
+    gone = combine({my_name: mine.body, IndexId(b"m" * 32): dropping})
+
+    assert kept.replaced == {my_name}
+    assert my_pack in kept.present
+    assert my_pack not in gone.present
+    assert gone.dropped == {my_pack}
