@@ -107,6 +107,7 @@ class BackupSession:
         self._machine = vault.machine
         self._folders = vault.machine.folders
         self._series_id = vault.ring.series_id(source.series)
+        self._phase = ""
 
     def run(self, start: StartRun) -> BackupResult:
         """Read the source that *start* begins to read, and make its restore point.
@@ -176,6 +177,7 @@ class BackupSession:
             cache = stack.enter_context(
                 opened_index(vault, self._engine, vault.index_keys, reads=False)
             )
+            self._enter("session")
             self._put_session(objects, session, made.commitment, made.sealed)
             lease.begin()
             point: PointId | None = None
@@ -194,7 +196,7 @@ class BackupSession:
                 )
                 packs = SessionPacks(vault, objects, session_id, made.keys.tree)
                 publisher = Publisher(
-                    vault, objects, session, self._source, packs, cache, lease, place
+                    vault, objects, session, self._source, packs, cache, lease, place, self._enter
                 )
 
                 def begin() -> Run[Written]:
@@ -220,6 +222,7 @@ class BackupSession:
         """Read the source and publish; read it again as long as something was taken away."""
         condemned: set[PackId] = set()
         for _ in range(_RUNS):
+            self._enter("reading")
             self._prepare_index(publisher.cache, condemned)
             written = self._pump(begin(), publisher.packs, objects, lease)
             published = publisher.publish(written)
@@ -257,6 +260,12 @@ class BackupSession:
                 Finding(FINDING_NOT_BELIEVED, name.encode(), "is not signed by whom it must be")
             )
 
+    def _enter(self, phase: str) -> None:
+        """Tell the listener what begins now."""
+        if phase != self._phase:
+            self._phase = phase
+            self._listener.progress(Progress(phase))
+
     # --- pumping ------------------------------------------------------------------------------
 
     def _pump(
@@ -266,6 +275,7 @@ class BackupSession:
         tickets: dict[int, PackId] = {}
         try:
             written = self._step_until_done(run, packs, uploader, tickets, lease)
+            self._enter("index")
             packs.finish()
         except (KeyboardInterrupt, HoldfastError) as error:
             run.cancel()
@@ -295,6 +305,7 @@ class BackupSession:
             events = run.step(_STEP_SECONDS)
             for event in events:
                 if isinstance(event, Store):
+                    self._enter("packs")
                     packs.add(event.written)
                     tickets[event.ticket] = event.pack_id
                     name = names.pack_name(self._vault.vault_id, event.pack_id)
@@ -302,7 +313,7 @@ class BackupSession:
                 elif isinstance(event, Finding):
                     self._listener.finding(event)
                 elif isinstance(event, EngineProgress):
-                    self._listener.progress(_progress(event))
+                    self._listener.progress(_progress(self._phase, event))
             # A run that has nothing to do until a pack is stored answers at once: wait with it.
             self._acknowledge(
                 run, packs, uploader, tickets, timeout_seconds=0.0 if events else _WAIT_SECONDS
@@ -428,9 +439,9 @@ class BackupSession:
         return forks
 
 
-def _progress(event: EngineProgress) -> Progress:
+def _progress(phase: str, event: EngineProgress) -> Progress:
     return Progress(
-        "backup",
+        phase,
         event.items,
         event.items_total,
         bytes_done=event.bytes_read,

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from holdfast.base.progress import Progress
 from holdfast.base.sizes import format_size
 from holdfast.cli.errors import UsageError
 from holdfast.cli.invocation import Invocation
@@ -214,7 +215,9 @@ def _drop(invocation: Invocation, command: str, plan: DropPlan) -> None:
     question = f"Drop {len(plan.dropped)} restore points?"
     if not invocation.confirm(question, show=lambda: _show_drop(invocation, plan)):
         return
-    done = operation.apply(plan, invocation.context)
+    with invocation.listen() as listener:
+        listener.progress(Progress(command))
+        done = operation.apply(plan, invocation.context)
     output.result(f"Dropped {len(done.points)} restore points; {plan.staying} stay.")
     output.say("'holdfast gc' frees their space.")
     output.summary(command, {"dropped": list(done.points), "staying": plan.staying})
