@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from holdfast.base.progress import Progress
 from holdfast.base.sizes import format_size
 from holdfast.cli.errors import UsageError
 from holdfast.cli.invocation import Invocation
@@ -216,8 +215,7 @@ def _drop(invocation: Invocation, command: str, plan: DropPlan) -> None:
     if not invocation.confirm(question, show=lambda: _show_drop(invocation, plan)):
         return
     with invocation.listen() as listener:
-        listener.progress(Progress(command))
-        done = operation.apply(plan, invocation.context)
+        done = operation.apply(plan, invocation.context, listener)
     output.result(f"Dropped {len(done.points)} restore points; {plan.staying} stay.")
     output.say("'holdfast gc' frees their space.")
     output.summary(command, {"dropped": list(done.points), "staying": plan.staying})
