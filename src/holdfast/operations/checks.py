@@ -110,7 +110,7 @@ def _checked(
     if request.depth == "blind":
         report = blind_verify(objects, progress=told)
     elif request.depth == "structure":
-        report = check(objects, ring, random=context.random, cache=cache, progress=told)
+        report = check(objects, ring, cache=cache, progress=told)
     else:
         report = verify(
             objects,

@@ -16,7 +16,7 @@ _READERS: Final = 4
 
 def engine_for(context: Context) -> Engine:
     """Return the engine of this installation."""
-    return cast("Engine", PythonEngine(context.random))
+    return cast("Engine", PythonEngine())
 
 
 def limits(*, bytes_per_second: int | None = None) -> Limits:

@@ -90,7 +90,9 @@ class FileRestore:
             if relative:
                 strip = relative if is_folder else os.path.dirname(relative)  # noqa: PTH120 - as above
         rules = RestoreRules(
-            overwrite=wish.overwrite or ("if-changed" if wish.target is None else "never"),
+            # Where the target has to be empty, nothing of it can be overwritten; the folder that
+            # stands for the point's root still gets its metadata.
+            overwrite=wish.overwrite or "if-changed",
             delete=wish.delete,
             sparse=wish.sparse,
             numeric_ids=wish.numeric_ids,

@@ -12,6 +12,7 @@ from typing import Final, Generic, TypeVar
 
 from holdfast.base.clock import Clock
 from holdfast.base.ids import GroupId, ObjectHash, SessionId, VaultId
+from holdfast.core.run_errors import SpoolError
 from holdfast.format import frames, names
 from holdfast.format.errors import FormatError, UnsupportedFormatError
 from holdfast.format.frames import StoredObject
@@ -122,13 +123,21 @@ class ObjectStore:
         """Store the finished file *path* and remove it, by moving it where that can be done.
 
         On failure *path* stays.
+
+        Raises:
+            SpoolError: *path* cannot be read.
+            StorageError: as the backend's ``put``.
         """
         local = local_files(self.backend)
         if local is not None:
             self.tried(lambda: local.put_file(name, path))
             return
-        self.put(name, path.read_bytes())
-        path.unlink()
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise SpoolError(f"'{path}' cannot be read: {error.strerror}") from error
+        self.put(name, data)
+        path.unlink(missing_ok=True)
 
     def get(self, name: str) -> bytes:
         """Return an object whose bytes are those that its name promises.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from holdfast.base.errors import HoldfastError
-from holdfast.base.ids import NodeId, ObjectHash, PackId, PointId, SeriesId, SessionId, WriterId
+from holdfast.base.ids import NodeId, ObjectHash, PackId, PointId, SeriesId, SessionId
 from holdfast.core import Written
 from holdfast.crypto.boxes import seal_padded_box
 from holdfast.format import frames, names
@@ -25,7 +25,7 @@ from holdfast.format.point import (
 from holdfast.format.runs import encode_runs
 from holdfast.format.session import Packlist
 from holdfast.keys.keyring import SessionKeys
-from holdfast.vault.errors import CollectedMeanwhileError, MissingObjectError
+from holdfast.vault.errors import CollectedMeanwhileError
 from holdfast.vault.index_cache import IndexCache, IndexView, PackOwner, load_condemned
 from holdfast.vault.leases import LeaseKeeper
 from holdfast.vault.objects import ObjectStore
@@ -154,23 +154,31 @@ class Publisher:
 
     def _look(self, needed: frozenset[PackId]) -> Lost:
         condemned = load_condemned(self.vault)
-        listed = {
-            item.parsed.session_id for item in self.objects.list(frames.KIND_SESSION)
-        } - condemned.sessions
+        listed = {item.parsed.session_id for item in self.objects.list(frames.KIND_SESSION)}
         view = self.cache.refresh()
+        own = PackOwner(self.session.session_id, self.vault.writer_id)
+        owners = {own, *(view.present[pack_id] for pack_id in needed if pack_id in view.present)}
+        there = {
+            owner
+            for owner in owners
+            if owner.session_id not in condemned.sessions
+            and (owner.session_id in listed or session_exists(self.vault, owner))
+        }
         lost = {
             pack_id
             for pack_id in needed
-            if pack_id in condemned.packs
-            or pack_id not in view.present
-            or view.present[pack_id].session_id not in listed
+            if pack_id in condemned.packs or view.present.get(pack_id) not in there
         }
-        return Lost(frozenset(lost), self.session.session_id not in listed)
+        return Lost(frozenset(lost), own not in there)
 
     def _refs_stand(self, refs_hash: ObjectHash) -> bool:
-        """The last look (W5)."""
-        name = names.refs_name(self.vault.vault_id, refs_hash)
-        return self.objects.exists(name) and refs_hash not in load_condemned(self.vault).refs
+        """Look for the last time (W5): the tombstones first, then the refs themselves.
+
+        The other way round a collector could delete the refs and lift its tombstone in between.
+        """
+        if refs_hash in load_condemned(self.vault).refs:
+            return False
+        return self.objects.exists(names.refs_name(self.vault.vault_id, refs_hash))
 
     # --- refs ---------------------------------------------------------------------------------
 
@@ -325,7 +333,11 @@ def trusted_packs(vault: WritableVault, view: IndexView) -> list[PackId] | None:
     sessions = {
         owner.session_id for owner in view.present.values() if owner.writer_id == vault.writer_id
     }
-    signed = {session_id for session_id in sessions if _is_own(vault, session_id, vault.writer_id)}
+    signed = {
+        session_id
+        for session_id in sessions
+        if _session_name(vault, PackOwner(session_id, vault.writer_id)) is not None
+    }
     return [
         pack_id
         for pack_id, owner in view.present.items()
@@ -333,13 +345,17 @@ def trusted_packs(vault: WritableVault, view: IndexView) -> list[PackId] | None:
     ]
 
 
-def _is_own(vault: Vault, session_id: SessionId, writer_id: WriterId) -> bool:
+def session_exists(vault: Vault, owner: PackOwner) -> bool:
+    """Ask for a session by name, because a listing that lags does not show it."""
+    name = _session_name(vault, owner)
+    return name is not None and vault.objects.exists(name)
+
+
+def _session_name(vault: Vault, owner: PackOwner) -> str | None:
+    """Return the name of a session object that its writer signed, or None."""
     try:
-        vault.verifier.session(session_id, writer_id)
-    except MissingObjectError:
-        return False
+        return vault.verifier.session(owner.session_id, owner.writer_id).name
     except HoldfastError as error:
         if error.retryable:
             raise
-        return False
-    return True
+        return None

@@ -271,14 +271,14 @@ class BackupSession:
     def _pump(
         self, run: Run[Written], packs: SessionPacks, objects: ObjectStore, lease: LeaseKeeper
     ) -> Written:
-        uploader = Uploader(objects, self._uploads)
+        uploader = Uploader(objects, self._uploads, beat=lease.beat)
         tickets: dict[int, PackId] = {}
         try:
             written = self._step_until_done(run, packs, uploader, tickets, lease)
             self._enter("index")
             packs.finish()
         except (KeyboardInterrupt, HoldfastError) as error:
-            run.cancel()
+            # Before the run is cancelled, which removes the files of packs on their way.
             uploader.close()
             if not isinstance(error, StorageError):
                 # What is stored anyway is found again by the next session.
@@ -288,8 +288,8 @@ class BackupSession:
                     packs.finish()
             raise
         finally:
-            run.cancel()
             uploader.close()
+            run.cancel()
         return written
 
     def _step_until_done(

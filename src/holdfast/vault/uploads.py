@@ -1,6 +1,6 @@
 """Packs on their way to the storage: a bounded number at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     CancelledError,
@@ -10,17 +10,26 @@ from concurrent.futures import (
 )
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from holdfast.core import Bytes
 from holdfast.storage.interface import local_files
 from holdfast.vault.objects import ObjectStore
 
+_WAIT_SECONDS: Final = 1.0
+
 
 class Uploader:
     """Stores packs: at once where the storage is local, else with a few threads."""
 
-    def __init__(self, objects: ObjectStore, threads: int) -> None:
-        """With no *threads*, or local storage, everything happens in the calling thread."""
+    def __init__(
+        self, objects: ObjectStore, threads: int, *, beat: Callable[[], None] = lambda: None
+    ) -> None:
+        """With no *threads*, or local storage, everything happens in the calling thread.
+
+        *beat* is called by that thread about every second while it waits.
+        """
+        self._beat = beat
         is_local = local_files(objects.backend) is not None
         self._threads = 0 if is_local else threads
         # A thread does not renew leases: whoever calls does, while it waits for the threads.
@@ -51,7 +60,8 @@ class Uploader:
             self._stored.append(ticket)
             return
         while self.is_full:
-            self._collect(None)
+            self._collect(_WAIT_SECONDS)
+            self._beat()
         self._running[self._pool.submit(self._put, name, body)] = ticket
 
     def stored(self, *, timeout_seconds: float = 0.0) -> Sequence[int]:
@@ -70,7 +80,7 @@ class Uploader:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def _collect(self, timeout_seconds: float | None) -> None:
+    def _collect(self, timeout_seconds: float) -> None:
         if not self._running:
             return
         done, _ = wait(self._running, timeout_seconds, FIRST_COMPLETED)

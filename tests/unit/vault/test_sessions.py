@@ -94,9 +94,9 @@ def test_everything_a_point_needs_is_stored_before_it_and_looked_at_again(
     ]
     assert texts[point:] == [
         "put points",
-        "exists refs",
         "list tombstones",
         "list quarantine",
+        "exists refs",
         "put leases",
     ]
 

@@ -136,9 +136,7 @@ def backup(
         exclude_from=tuple(exclude_from or ()),
         exclude_caches=exclude_caches,
         exclude_if_present=tuple(os.fsencode(item) for item in exclude_if_present or ()),
-        exclude_larger_bytes=None
-        if exclude_larger_than is None
-        else parse_size(exclude_larger_than),
+        exclude_larger_bytes=largest,
         one_file_system=one_file_system,
         tags=tuple(tag or ()),
         taken_at=None if time is None else parse_time(time),

@@ -37,7 +37,7 @@ from holdfast.core.python.leaves import Columns, LeafSection
 from holdfast.core.python.nodes import decode_node
 from holdfast.core.python.run import Work
 from holdfast.core.python.state import RecordedTree
-from holdfast.core.python.storing_run import UNSTORED_PACKS, StoringRun
+from holdfast.core.python.storing_run import PAUSE_BYTES, StoringRun
 from holdfast.core.python.tree_builder import hard_link_key
 
 _TYPES: Final = {
@@ -83,22 +83,26 @@ class FilesRun(StoringRun):
         self._link_key = hard_link_key(store.node_id_key)
         self._links: dict[tuple[int, int], tuple[tuple[int, int, int], _Content]] = {}
 
+    def _release(self) -> None:
+        super()._release()
+        if self._recorded is not None:
+            self._recorded.close()
+
     def _work(self) -> Work[Written]:
         self._start_state()
         reported = 0
         for piece in self._scanner.slices():
             yield from self._take(piece)
-            self._store_completed(self._store.take_completed())
-            yield from self._settle(UNSTORED_PACKS)
             if self._items - reported >= scan.SLICE_ENTRIES:
                 reported = self._items
                 self._progress()
-            yield True
+            yield from self._pause()
         return (yield from self._finish())
 
     def _take(self, piece: scan.Slice) -> Work[None]:
         unchanged = self._unchanged(piece)
         columns = Columns(piece.prefix)
+        unseen = 0
         for name, status in zip(piece.names, piece.status, strict=True):
             known = unchanged.get(name)
             if known is not None:
@@ -110,6 +114,10 @@ class FilesRun(StoringRun):
                 if entry is None:
                     continue
                 columns.append(entry)
+                unseen += entry.size
+                if unseen >= PAUSE_BYTES:
+                    unseen = 0
+                    yield from self._pause()
             self._items += 1
         for kind in self._counts:
             self._counts[kind] += columns.types.count(kind)

@@ -1,4 +1,4 @@
-"""Local state: the opened nodes of a source's last restore point, in key order, in one mapped file.
+"""Local state: the opened nodes of a source's last restore point, in key order, in one file.
 
 It is a cache of what this machine itself holds: losing it costs reading the source again, never
 storing anything twice. A file that is not complete, or not what this module writes, is no state.
@@ -8,7 +8,6 @@ order in which they were made, end (magic, number of records); all numbers littl
 that does not have its id counts as not recorded.
 """
 
-import mmap
 import os
 import struct
 from collections.abc import Iterator, Mapping
@@ -42,7 +41,7 @@ class StateWriter:
         self.path = path
         self._count = 0
         with self._spooling():
-            self._file = open(path, "wb", opener=_private)  # noqa: SIM115 - Path.open takes no opener; closed by finish or abandon
+            self._file = open(path, "xb", opener=_private)  # noqa: SIM115 - Path.open takes no opener; closed by finish or abandon
             self._file.write(_HEADER.pack(_MAGIC, started_ns, vault_id))
 
     def leaf(self, node_id: bytes, node: bytes) -> None:
@@ -80,11 +79,15 @@ class StateWriter:
 
 
 class RecordedTree:
-    """The state of the last point, read side by side with the source."""
+    """The state of the last point, read side by side with the source. `close` it.
 
-    def __init__(self, mapped: mmap.mmap, node_id_key: Secret) -> None:
+    It is read, not mapped: a mapped file that gets shorter, or sits on a failing disk, would kill
+    the process.
+    """
+
+    def __init__(self, fd: int, node_id_key: Secret) -> None:
         self.started_ns = 0
-        self._mapped = mapped
+        self._fd = fd
         self._node_id_key = node_id_key
         self._leaves: list[tuple[bytes, int, int]] = []
         self._extents: dict[bytes, tuple[int, int]] = {}
@@ -96,17 +99,20 @@ class RecordedTree:
     def open(cls, path: Path, *, vault_id: bytes, node_id_key: Secret) -> Self | None:
         """Open the state at *path*; None when there is none that can be used."""
         try:
-            with path.open("rb") as file:
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError):  # not there, or empty
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
             return None
-        tree = cls(mapped, node_id_key)
+        tree = cls(fd, node_id_key)
         if not tree._read_frame(vault_id):
-            mapped.close()
+            tree.close()
             return None
         tree._sections = tree._walk()
         tree._next = next(tree._sections, None)
         return tree
+
+    def close(self) -> None:
+        """Let go of the file; nothing is asked for afterwards."""
+        os.close(self._fd)
 
     def places(self, folder: bytes, names: list[bytes]) -> Mapping[bytes, tuple[LeafSection, int]]:
         """Return where entries of *folder* are recorded: (section, position) by name.
@@ -139,17 +145,16 @@ class RecordedTree:
         return None if place is None else self._intact(node_id, *place)
 
     def _read_frame(self, vault_id: bytes) -> bool:
-        mapped = self._mapped
-        end = len(mapped) - _END.size
+        end = os.fstat(self._fd).st_size - _END.size
         if end < _HEADER.size:
             return False
-        magic, self.started_ns, recorded_vault_id = _HEADER.unpack_from(mapped)
-        end_magic, count = _END.unpack_from(mapped, end)
+        magic, self.started_ns, recorded_vault_id = _HEADER.unpack(self._read(0, _HEADER.size))
+        end_magic, count = _END.unpack(self._read(end, _END.size))
         if (magic, recorded_vault_id, end_magic) != (_MAGIC, vault_id, _END_MAGIC):
             return False
         offset = _HEADER.size
         while offset + _RECORD.size <= end:
-            length, kind, node_id = _RECORD.unpack_from(mapped, offset)
+            length, kind, node_id = _RECORD.unpack(self._read(offset, _RECORD.size))
             offset += _RECORD.size
             if kind == _LEAF:
                 self._leaves.append((node_id, offset, length))
@@ -168,8 +173,14 @@ class RecordedTree:
                     yield from decode_leaf(node).sections
 
     def _intact(self, node_id: bytes, offset: int, length: int) -> bytes | None:
-        node = self._mapped[offset : offset + length]
+        node = self._read(offset, length)
         return node if node_id_of(self._node_id_key, node) == node_id else None
+
+    def _read(self, offset: int, length: int) -> bytes:
+        try:
+            return os.pread(self._fd, length, offset).ljust(length, b"\0")
+        except OSError:  # as good as damaged
+            return bytes(length)
 
 
 def _private(path: str, flags: int) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from holdfast.base.progress import Finding
+from holdfast.base.sizes import MIB
 from holdfast.core.face import (
     Progress,
     Statistics,
@@ -31,8 +32,10 @@ from holdfast.core.python.run import GeneratorRun, Work
 from holdfast.core.python.state import StateWriter
 from holdfast.core.python.tree_builder import ExtentMapBuilder, TreeBuilder
 
-UNSTORED_PACKS: Final = 4
+_UNSTORED_PACKS: Final = 4
 """Packs that may wait to be stored; reading stops until one is acknowledged."""
+PAUSE_BYTES: Final = 4 * MIB
+"""What is read between two looks at what the caller has to know."""
 
 
 class StoringRun(GeneratorRun[Written]):
@@ -47,6 +50,7 @@ class StoringRun(GeneratorRun[Written]):
         self._state: StateWriter | None = None
         self._items = 0
         self._bytes_read = 0
+        self._bytes_reported = 0
         self._counts = {FILE: 0, FOLDER: 0}
         self._findings = 0
         self._builder = TreeBuilder(
@@ -109,10 +113,7 @@ class StoringRun(GeneratorRun[Written]):
             for chunk in cutter.feed(part):
                 take(chunk)
             self._bytes_read += len(part)
-            self._store_completed(self._store.take_completed())
-            self._progress()
-            yield True
-            yield from self._settle(UNSTORED_PACKS)
+            yield from self._pause()
         for chunk in cutter.finish():
             take(chunk)
         if builder is not None:
@@ -140,6 +141,15 @@ class StoringRun(GeneratorRun[Written]):
             self.emit(
                 Store(ticket, pack.written.pack_id, pack.written.kind, pack.path, pack.written)
             )
+
+    def _pause(self) -> Work[None]:
+        """Hand over what is complete; wait while too much of it is not stored."""
+        self._store_completed(self._store.take_completed())
+        if self._bytes_read - self._bytes_reported >= PAUSE_BYTES:
+            self._bytes_reported = self._bytes_read
+            self._progress()
+        yield True
+        yield from self._settle(_UNSTORED_PACKS)
 
     def _settle(self, limit: int) -> Work[None]:
         """Wait until at most *limit* packs are not acknowledged."""

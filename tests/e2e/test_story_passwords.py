@@ -1,0 +1,173 @@
+"""Passwords and key files: right, wrong, lost, taken away; and what the nightly machine holds."""
+
+from pathlib import Path
+
+from doubles.command_line import PASSWORD, CommandLine
+
+
+def secret_file(path: Path, content: bytes, mode: int = 0o600) -> Path:
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
+
+
+def test_a_wrong_password_is_told_apart_from_damage(filled: CommandLine) -> None:
+    """Exit code 12, one sentence, and nothing is changed."""
+    wrong = secret_file(filled.folder / "wrong", b"wrong\n")
+
+    answer = filled("points", "--password-file", wrong)
+
+    assert answer.code == 12
+    assert "H401" in answer.err
+    assert "Nothing is damaged" in answer.err
+
+
+def test_a_password_file_may_end_with_one_newline(filled: CommandLine) -> None:
+    """The newline that every editor writes is not part of the password."""
+    without = secret_file(filled.folder / "without", PASSWORD.encode())
+    windows = secret_file(filled.folder / "windows", PASSWORD.encode() + b"\r\n")
+    two = secret_file(filled.folder / "two", PASSWORD.encode() + b"\n\n")
+
+    assert filled("key", "verify", "--password-file", without).code == 0
+    assert filled("key", "verify", "--password-file", windows).code == 0
+    assert filled("key", "verify", "--password-file", two).code == 12
+
+
+def test_a_password_comes_from_a_command_that_no_shell_sees(filled: CommandLine) -> None:
+    """Quotes work, pipes do not."""
+    good = filled("key", "verify", "--password-command", f"printf '%s' '{PASSWORD}'")
+    bad = filled("key", "verify", "--password-command", "false")
+    absent = filled("key", "verify", "--password-command", "/no/such/command")
+
+    assert good.code == 0
+    assert (bad.code, absent.code) == (2, 2)
+    assert "H905" in bad.err
+
+
+def test_a_secret_file_that_others_can_change_is_refused(filled: CommandLine) -> None:
+    """And one that others can read is warned about: ssh's rule."""
+    writable = secret_file(filled.folder / "writable", PASSWORD.encode(), 0o622)
+    readable = secret_file(filled.folder / "readable", PASSWORD.encode(), 0o644)
+
+    refused = filled("key", "verify", "--password-file", writable)
+    warned = filled("key", "verify", "--password-file", readable)
+
+    assert refused.code == 12
+    assert "H904" in refused.err
+    assert warned.code == 0
+    assert "can be read by others" in warned.err
+
+
+def test_without_a_password_and_a_terminal_the_refusal_says_so(filled: CommandLine) -> None:
+    """A script does not hang."""
+    answer = filled("restore", "latest", "--to", "x")
+
+    assert answer.code == 12
+    assert "no terminal" in answer.err
+
+
+def test_the_nightly_machine_needs_no_password_and_can_read_nothing(filled: CommandLine) -> None:
+    """Its key makes restore points; names, lists and contents stay closed to it."""
+    points = filled("points")
+    listed = filled("ls", "latest")
+    restored = filled("restore", "latest", "--to", "x")
+
+    assert filled("backup", filled.source()).code == 0
+    assert points.code == 0
+    assert "source" not in points.out.splitlines()[1]
+    assert "names and sizes need one" in points.err
+    assert (listed.code, restored.code) == (12, 12)
+
+
+def test_a_machine_without_a_key_becomes_a_writer_with_the_password(filled: CommandLine) -> None:
+    """And says so; without a password it is told what to do."""
+    other = {"HOME": str(filled.folder / "other")}
+    refused = filled("backup", filled.source(), environment=other)
+    assert refused.code == 12
+    assert "no key" in refused.err
+
+    made = filled("backup", filled.source(), environment=other, password=True)
+    assert made.code == 0
+    assert "it is now" in made.err
+    assert filled("backup", filled.source(), environment=other).code == 0
+    assert len(filled.done("writer", "list", "--json").document["writers"]) == 2
+
+
+def test_the_key_file_of_another_vault_opens_nothing(filled: CommandLine) -> None:
+    """It is a wrong key, not damage."""
+    own = secret_file(filled.folder / "own.key", bytes(range(64)))
+    foreign = secret_file(filled.folder / "foreign.key", bytes(64))
+    filled.done("key", "add", "--new-key-file", own)
+
+    assert filled("key", "verify", "--key-file", own).code == 0
+    assert filled("key", "verify", "--key-file", foreign).code == 12
+
+
+def test_removing_a_way_in_shows_who_stays_and_shuts_the_removed_one_out(
+    filled: CommandLine,
+) -> None:
+    """The plan first; then the removed password opens nothing, the other one everything."""
+    second = secret_file(filled.folder / "second", b"second password\n")
+    added = filled.done("key", "add", "--new-password-file", second, "--json").document["added"]
+    refused = filled("key", "remove", added, password=True)
+    assert refused.code == 4
+    assert "stays" in refused.out
+
+    filled.done("key", "remove", added, "--yes")
+
+    assert filled("key", "verify", "--password-file", second).code == 12
+    assert filled("backup", filled.source()).code == 0
+    assert filled.done("restore", "latest", "--to", filled.folder / "x").code == 0
+    assert filled.done("key", "list", "--json").document["epoch"] == 1
+
+
+def test_the_last_way_in_cannot_be_removed(filled: CommandLine) -> None:
+    """Nobody could open the vault any more."""
+    only = filled.done("key", "list", "--json").document["ways_in"][0]["id"]
+
+    answer = filled("key", "remove", only[:8], "--yes", password=True)
+
+    assert answer.code == 2
+    assert "last way in" in answer.err
+
+
+def test_a_changed_password_replaces_the_old_one(filled: CommandLine) -> None:
+    """The old one opens no more."""
+    new = secret_file(filled.folder / "new", b"new password\n")
+
+    filled.done("key", "change-password", "--new-password-file", new)
+
+    assert filled("key", "verify", "--password-file", new).code == 0
+    assert filled("key", "verify", password=True).code == 12
+
+
+def test_a_writer_key_that_others_can_change_is_refused(filled: CommandLine) -> None:
+    """Whoever can change it could let this machine write with a key of his own."""
+    key = next((filled.home / ".config" / "holdfast" / "writers").glob("*.key"))
+    key.chmod(0o666)
+
+    answer = filled("backup", filled.source())
+
+    assert answer.code == 12
+    assert "H609" in answer.err
+
+
+def test_the_recovery_kit_is_written_for_its_owner_only(filled: CommandLine) -> None:
+    """As text with the key objects, and as a page with a QR code; never over another file."""
+    text, page = filled.folder / "kit.txt", filled.folder / "kit.html"
+    filled.done("recovery-kit", "-o", text, "--html", page)
+
+    assert text.stat().st_mode & 0o777 == 0o600
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert "<svg" in page.read_text(encoding="utf-8")
+    assert str(filled.repository) in text.read_text(encoding="utf-8")
+    assert filled("recovery-kit", "-o", text, password=True).code == 1
+
+
+def test_a_vault_without_encryption_needs_no_password(holdfast: CommandLine) -> None:
+    """And says so where it lists who can open."""
+    holdfast.done("init", "--cipher", "none", password=False)
+    holdfast.done("backup", holdfast.source(), password=False)
+    holdfast.done("restore", "latest", "--to", holdfast.folder / "x", password=False)
+
+    assert "anybody" in holdfast.done("points", password=False).out

@@ -1,0 +1,43 @@
+"""Streams: what a program prints becomes a restore point only if the program succeeds."""
+
+from doubles.command_line import CommandLine
+
+
+def test_standard_input_becomes_one_file(ready: CommandLine) -> None:
+    """Under the name that was given."""
+    answer = ready("backup", "--stdin", "--name", "dump.sql", stdin=b"select 1;\n" * 1000)
+    assert answer.code == 0, answer.err
+
+    ready.done("restore", "latest", "--to", ready.folder / "x")
+
+    assert (ready.folder / "x" / "dump.sql").read_bytes() == b"select 1;\n" * 1000
+
+
+def test_a_command_that_succeeds_makes_a_point(ready: CommandLine) -> None:
+    """It is run without a shell, with its own options."""
+    words = ["--from-command", "--name", "words", "--", "printf", "%s-%s", "a", "b"]
+    assert ready("backup", *words).code == 0
+
+    ready.done("restore", "latest:words", "--to", ready.folder / "x")
+
+    assert (ready.folder / "x" / "words").read_bytes() == b"a-b"
+
+
+def test_a_command_that_fails_makes_none(ready: CommandLine) -> None:
+    """However much it printed before."""
+    answer = ready(
+        "backup", "--name", "x", "--from-command", "--", "sh", "-c", "seq 1 100000; exit 7"
+    )
+
+    assert answer.code == 1
+    assert "status 7" in answer.err
+    assert ready.done("points", "--json").document["points"] == []
+
+
+def test_a_command_that_does_not_exist_is_named(ready: CommandLine) -> None:
+    """And a stream without a name is refused."""
+    absent = ready("backup", "--name", "x", "--from-command", "--", "/no/such/program")
+
+    assert absent.code == 1
+    assert "H705" in absent.err
+    assert ready("backup", "--stdin").code == 2
