@@ -171,7 +171,7 @@ class BackupSession:
         objects = vault.objects.waiting(lease.beat)
         with ExitStack() as stack:
             stack.enter_context(self._folders.alive_lock(vault.vault_id, session_id))
-            self._clear_dead_spools()
+            self._clear_after_the_dead()
             spool = self._spool(session_id)
             stack.callback(shutil.rmtree, spool, ignore_errors=True)
             cache = stack.enter_context(
@@ -379,14 +379,23 @@ class BackupSession:
         make_folder(spool)
         return spool
 
-    def _clear_dead_spools(self) -> None:
-        """Remove what killed sessions of this machine left; the storage's own folder is swept."""
-        above = self._folders.spool(self._vault.vault_id, SessionId(b"")).parent
-        for folder in above.glob("*") if above.is_dir() else ():
-            with suppress(ValueError):
-                session_id = SessionId(bytes.fromhex(folder.name))
-                if not self._folders.is_alive(self._vault.vault_id, session_id):
-                    shutil.rmtree(folder, ignore_errors=True)
+    def _clear_after_the_dead(self) -> None:
+        """Remove what killed sessions of this machine left, here and where the storage's packs grow.
+
+        Sessions of other machines may grow theirs there too: gc sweeps those when they are old.
+        """
+        vault, folders = self._vault, self._folders
+        local = local_files(vault.objects.backend)
+        places = [(folders.spools(vault.vault_id), {None, False})]
+        if local is not None:
+            places.append((local.spool_folder(), {False}))
+        for above, is_dead in places:
+            for folder in above.glob("*"):
+                with suppress(ValueError):
+                    session_id = SessionId(bytes.fromhex(folder.name))
+                    if folders.is_alive(vault.vault_id, session_id) in is_dead:
+                        shutil.rmtree(folder, ignore_errors=True)
+        folders.drop_dead(vault.vault_id, vault.stored_sessions)
 
     def _keep_state(self, state: Path | None) -> None:
         """Swap the new state in. Without it the next session reads everything again."""
