@@ -153,8 +153,9 @@ def gc(
     request = GcRequest(invocation.repository, wait)
     plan = gc_operation.plan(request, invocation.context)
     if plan.is_empty:
+        swept = 0 if invocation.options.dry_run else gc_operation.sweep(request, invocation.context)
         invocation.output.result(f"Nothing to free.{_spared(plan)}")
-        invocation.output.summary("gc", {"packs": 0, "pack_bytes": 0})
+        invocation.output.summary("gc", {"packs": 0, "pack_bytes": 0, "temporary_files": swept})
         return
     if not invocation.confirm("Free it?", show=lambda: _show_gc_plan(invocation, plan)):
         return
