@@ -147,7 +147,7 @@ def run_and_kill(
     delay_seconds: float = 0.0,
     password: bool = False,
 ) -> Death:
-    """Start a command with ``--json`` and kill it *delay_seconds* after it tells that *phase* begins.
+    """Start a command with ``--json``; kill it *delay_seconds* after it tells that *phase* begins.
 
     With None it is not killed.
     """
