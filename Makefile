@@ -53,6 +53,7 @@ check: environment
 	$(BIN)/mypy --scripts-are-modules tools/*
 	$(BIN)/lint-imports --no-cache
 	$(RUN) tools/list-errors --check
+	$(RUN) tools/list-commands --check
 
 test: environment
 	@$(RUN) tools/test
@@ -68,6 +69,7 @@ bench: environment
 
 docs: environment
 	$(RUN) tools/list-errors
+	$(RUN) tools/list-commands
 
 # No file may name the index that served the packages (docs/adr/0002), hence not uv.lock.
 lock:

@@ -69,7 +69,7 @@ def test_a_path_of_a_point_lands_in_the_target_itself(filled: CommandLine) -> No
     filled.done("restore", f"latest:{filled.folder}", "--to", filled.folder / "three")
 
     assert (filled.folder / "one" / "deep" / "x").read_bytes() == b"x"
-    assert sorted(os.listdir(filled.folder / "two")) == ["y"]
+    assert [path.name for path in (filled.folder / "two").iterdir()] == ["y"]
     assert (filled.folder / "three" / "source" / "sub" / "y").read_bytes() == b"y"
 
 
@@ -106,8 +106,13 @@ def test_no_secret_is_ever_printed(filled: CommandLine) -> None:
     """Neither in results, nor with -vv, nor in what a refusal says."""
     said = ""
     for words in (
-        ("points",), ("key", "list"), ("recovery-kit",), ("doctor",), ("key", "verify", "-vv"),
-        ("restore", "nothing", "--to", "x"), ("writer", "list", "--json"),
+        ("points",),
+        ("key", "list"),
+        ("recovery-kit",),
+        ("doctor",),
+        ("key", "verify", "-vv"),
+        ("restore", "nothing", "--to", "x"),
+        ("writer", "list", "--json"),
     ):
         answer = filled(*words, password=True)
         said += answer.out + answer.err

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from doubles.command_line import CommandLine
 
 
@@ -38,7 +39,7 @@ def test_a_folder_that_is_something_else_is_said_to_be_that(holdfast: CommandLin
     assert holdfast("points").code == 10
     refused = holdfast("init", password=True)
     assert refused.code == 10
-    assert os.listdir(holdfast.repository) == ["letter.txt"]
+    assert [path.name for path in holdfast.repository.iterdir()] == ["letter.txt"]
 
 
 def test_init_on_a_repository_is_refused(filled: CommandLine) -> None:
@@ -268,7 +269,7 @@ def test_prune_without_a_keep_rule_is_refused_and_names_gc(filled: CommandLine) 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_what_cannot_be_read_is_named_and_the_rest_is_stored(ready: CommandLine) -> None:
     """Exit code 3."""
-    source = ready.source(**{"a": b"a", "secret": b"s"})
+    source = ready.source(a=b"a", secret=b"s")
     (source / "secret").chmod(0)
 
     answer = ready("backup", source)

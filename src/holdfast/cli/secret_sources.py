@@ -70,8 +70,12 @@ class SecretSources:
         """Return what options or the environment name; empty if they name nothing."""
         return self._from(self._given) if self.is_given else ()
 
-    def attempts(self, hints: Sequence[str]) -> Iterator[Sequence[Unlocker]]:
+    def attempts(
+        self, hints: Sequence[str], *, may_skip: bool = False
+    ) -> Iterator[Sequence[Unlocker]]:
         """Yield unlockers to try, once where they are given, three times where they are typed.
+
+        With *may_skip* typing nothing ends it.
 
         Raises:
             NoSecretError: nothing is given and nobody can be asked.
@@ -88,7 +92,11 @@ class SecretSources:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 self._output.warn("that password opens nothing here; try again")
-            yield (PasswordUnlocker(_typed(f"Password{shown}: ")),)
+            ending = ", or nothing to see only the outside" if may_skip else ""
+            typed = _typed(f"Password{shown}{ending}: ")
+            if may_skip and not typed:
+                return
+            yield (PasswordUnlocker(typed),)
 
     def new_unlocker(self, what: str) -> Unlocker:
         """Return a new way in, asked for twice where it is typed.

@@ -14,8 +14,9 @@ from holdfast.base.progress import Listener
 from holdfast.core import Bytes, Event, Run, ScanRules, Writer, Written
 from holdfast.format.point import PointKind
 from holdfast.operations.context import Context
-from holdfast.operations.engine import engine_for, limits
+from holdfast.operations.engine import limits, this_engine
 from holdfast.operations.opening import local_writer, opened, unlocked
+from holdfast.operations.pace import paced
 from holdfast.operations.writers import add_writer
 from holdfast.sources.errors import CommandFailedError, EmptySourceError
 from holdfast.sources.files import (
@@ -137,13 +138,15 @@ def run(request: BackupRequest, context: Context, listener: Listener) -> BackedU
             stack.callback(os.close, root)
             start = _FilesStart(root, _rules(request, source, patterns))
             description = _describe_files(request, source, context)
+        if request.bytes_per_second is not None:
+            start = paced(start, request.bytes_per_second, context.clock)
         closed = stack.enter_context(opened(request.address, context))
         vault, is_new = _writable(closed, context)
         session = BackupSession(
             vault,
-            engine_for(context),
+            this_engine(),
             description,
-            limits=limits(bytes_per_second=request.bytes_per_second),
+            limits=limits(),
             listener=listener,
         )
         return _result(session.run(start), description, is_new_writer=is_new)

@@ -28,8 +28,12 @@ class SecretSource(Protocol):
         """Return what is given; empty if nothing is."""
         ...
 
-    def attempts(self, hints: Sequence[str]) -> Iterator[Sequence[Unlocker]]:
+    def attempts(
+        self, hints: Sequence[str], *, may_skip: bool = False
+    ) -> Iterator[Sequence[Unlocker]]:
         """Yield unlockers to try, one after the other, until one opens.
+
+        With *may_skip* a person may decline; nothing at all is yielded then.
 
         Raises:
             KeysError: nothing is given and nobody can be asked.

@@ -6,7 +6,6 @@ from typing import Final, cast
 from holdfast.base.sizes import MIB
 from holdfast.core import Engine, Limits
 from holdfast.core.python.engine import PythonEngine
-from holdfast.operations.context import Context
 
 _MEMORY_BYTES: Final = 128 * MIB
 _THREADS_MOST: Final = 4
@@ -14,16 +13,15 @@ _THREADS_MOST: Final = 4
 _READERS: Final = 4
 
 
-def engine_for(context: Context) -> Engine:
+def this_engine() -> Engine:
     """Return the engine of this installation."""
     return cast("Engine", PythonEngine())
 
 
-def limits(*, bytes_per_second: int | None = None) -> Limits:
-    """Return what one command may use; *bytes_per_second* bounds what it sends."""
+def limits() -> Limits:
+    """Return what one command may use."""
     return Limits(
         memory_bytes=_MEMORY_BYTES,
         threads=min(_THREADS_MOST, os.cpu_count() or 1),
         readers=_READERS,
-        bytes_per_second=bytes_per_second,
     )

@@ -44,17 +44,21 @@ def unlocked(vault: ClosedVault, context: Context) -> ReadableVault:
         KeysError: nothing that was given opens it, or nothing was given.
         IntegrityError: nothing opens it, and a slot is damaged or asks for too much.
     """
-    if not vault.is_sealed:
-        return vault.unlock([OpenUnlocker()])
-    ways = list_ways_in(vault.chain, vault.slots())
-    hints = [way.hint.strip('"') for way in ways if way.hint.strip('"')]
-    failure: HoldfastError = NoSuchWayInError("Nothing was given that could open the vault.")
-    for unlockers in context.secrets.attempts(hints):
-        try:
-            return vault.unlock(unlockers)
-        except (WrongPasswordError, NoSuchWayInError) as error:
-            failure = error
-    raise failure
+    found = _tried(vault, context, may_skip=False)
+    if found is None:
+        raise NoSuchWayInError("Nothing was given that could open the vault.")
+    return found
+
+
+def unlocked_or_declined(vault: ClosedVault, context: Context) -> ReadableVault | None:
+    """Open the vault; None if nothing is given and nobody is there, or whoever is asked declines.
+
+    Raises:
+        KeysError, IntegrityError: what was given does not open it.
+    """
+    if vault.is_sealed and not (context.secrets.is_given or context.secrets.can_ask):
+        return None
+    return _tried(vault, context, may_skip=True)
 
 
 def unlocked_if_possible(vault: ClosedVault, context: Context) -> ReadableVault | None:
@@ -81,6 +85,22 @@ def local_writer(vault: ClosedVault, context: Context) -> WritableVault | None:
     if key.is_readable_by_others:
         context.warn(f"the writer key '{path}' can be read by others; chmod 600 makes it yours")
     return vault.with_writer(key)
+
+
+def _tried(vault: ClosedVault, context: Context, *, may_skip: bool) -> ReadableVault | None:
+    if not vault.is_sealed:
+        return vault.unlock([OpenUnlocker()])
+    ways = list_ways_in(vault.chain, vault.slots())
+    hints = [way.hint.strip('"') for way in ways if way.hint.strip('"')]
+    failure: HoldfastError | None = None
+    for unlockers in context.secrets.attempts(hints, may_skip=may_skip):
+        try:
+            return vault.unlock(unlockers)
+        except (WrongPasswordError, NoSuchWayInError) as error:
+            failure = error
+    if failure is not None:
+        raise failure
+    return None
 
 
 def _chosen(repository: Repository, context: Context) -> VaultId:

@@ -10,7 +10,7 @@ from holdfast.base.ids import NodeId, SessionId
 from holdfast.base.progress import Listener
 from holdfast.core import Reader, Run
 from holdfast.operations.context import Context
-from holdfast.operations.engine import engine_for, limits
+from holdfast.operations.engine import limits, this_engine
 from holdfast.vault.index_cache import opened_index
 from holdfast.vault.leases import LeaseKeeper
 from holdfast.vault.points import RestorePoint
@@ -66,7 +66,7 @@ def open_point(
         IntegrityError, KeysError: what opens the point is missing, damaged or does not open.
     """
     record = point.opened()
-    engine = engine_for(context)
+    engine = this_engine()
     group = find_session(vault, point.body.session_id).body.group_id
     lease = LeaseKeeper(
         vault.objects,

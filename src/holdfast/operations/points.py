@@ -8,7 +8,7 @@ from holdfast.base.errors import KeysError
 from holdfast.keys.statements import KeyChain
 from holdfast.keys.unlockers import SLOT_WORDS
 from holdfast.operations.context import Context
-from holdfast.operations.opening import opened, unlocked, unlocked_if_possible
+from holdfast.operations.opening import opened, unlocked_if_possible, unlocked_or_declined
 from holdfast.vault.points import PointList, RestorePoint, load_points
 from holdfast.vault.states import Vault
 
@@ -77,9 +77,8 @@ def run(request: PointsRequest, context: Context) -> PointsListing:
         KeysError: what was given does not open the vault.
     """
     with opened(request.address, context) as closed:
-        vault: Vault | None = unlocked_if_possible(closed, context)
-        if vault is None and request.ask and context.secrets.can_ask:
-            vault = unlocked(closed, context)
+        find = unlocked_or_declined if request.ask else unlocked_if_possible
+        vault: Vault | None = find(closed, context)
         is_open = vault is not None
         listed = load_points(vault or closed)
         openers = openers_of(closed.chain)

@@ -1,0 +1,120 @@
+"""Free the space that nobody needs, with everything running (docs/design/gc.md, G1 to G11).
+
+There is no lock. Every deletion rests on two looks with a tombstone between them; a crash at any
+point leaves all that is visible whole, and the next gc goes on from there. Two at once are safe.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from holdfast.base.clock import Clock
+from holdfast.base.ids import SessionId
+from holdfast.base.randomness import Random
+from holdfast.keys.keyring import ReadRing
+from holdfast.vault import gc_plan
+from holdfast.vault.gc_apply import (
+    GcProgress,
+    GcResult,
+    GcRun,
+    Patience,
+    quiet_in,
+    seem_alive,
+)
+from holdfast.vault.gc_looks import GcLooks, check_understood
+from holdfast.vault.inventory import read_inventory
+from holdfast.vault.objects import ObjectStore
+
+__all__ = ["GcPlan", "GcProgress", "GcResult", "Patience", "apply_gc", "plan_gc"]
+
+
+@dataclass(frozen=True, slots=True)
+class GcPlan:
+    """What a gc would take away now; sizes in bytes.
+
+    *spared* are packs that nobody needs and that sessions which look alive may be about to use.
+    """
+
+    points: int = 0
+    refs: int = 0
+    packs: int = 0
+    pack_bytes: int = 0
+    sessions: int = 0
+    tombstones: int = 0
+    index_objects: int = 0
+    spared_packs: int = 0
+    spared_bytes: int = 0
+    spared_sessions: tuple[SessionId, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return self == GcPlan(
+            spared_packs=self.spared_packs,
+            spared_bytes=self.spared_bytes,
+            spared_sessions=self.spared_sessions,
+        )
+
+
+def plan_gc(objects: ObjectStore, *, patience: Patience | None = None) -> GcPlan:
+    """Say what a gc would take away; changes nothing and needs no key.
+
+    Raises:
+        UpkeepRefusedError: damage hides what is needed.
+        StorageError: the storage failed.
+    """
+    objects = objects.uncached()
+    inventory = read_inventory(objects)
+    check_understood(inventory)
+    quiet = quiet_in(inventory, patience or Patience())
+    looks = GcLooks(objects, inventory, wait=lambda: None)
+    view = looks.view(quiet)
+    forgotten = gc_plan.half_forgotten(view.points, inventory.forgets.values())
+    view = replace(
+        view, points={key: body for key, body in view.points.items() if key not in forgotten}
+    )
+    orphans = gc_plan.orphan_refs(view)
+    view = replace(
+        view, refs={key: needs for key, needs in view.refs.items() if key not in orphans}
+    )
+    packs = gc_plan.doomed_packs(view)
+    spared = gc_plan.unneeded_packs(view) - packs
+    view = replace(
+        view, packs={key: owner for key, owner in view.packs.items() if key not in packs}
+    )
+    indexes = gc_plan.active(inventory.indexes)
+    touched = [body for body in indexes.values() if not packs.isdisjoint(body.pack_ids)]
+    return GcPlan(
+        points=len(forgotten),
+        refs=len(orphans),
+        packs=len(packs),
+        pack_bytes=sum(inventory.packs[pack] for pack in packs if pack in inventory.packs),
+        sessions=len(gc_plan.doomed_sessions(view)),
+        tombstones=len(inventory.tombstones),
+        index_objects=len(touched) + len(gc_plan.left_over(inventory.indexes)),
+        spared_packs=len(spared),
+        spared_bytes=sum(inventory.packs.get(pack, 0) for pack in spared),
+        spared_sessions=tuple(sorted(seem_alive(inventory, quiet))),
+    )
+
+
+def apply_gc(
+    objects: ObjectStore,
+    ring: ReadRing,
+    *,
+    clock: Clock,
+    random: Random,
+    patience: Patience | None = None,
+    cache: Path | None = None,
+    progress: GcProgress = lambda _phase: None,
+) -> GcResult:
+    """Take away what nobody needs. Looks anew at everything, whatever a plan said.
+
+    Raises:
+        UpkeepRefusedError: damage hides what is needed. Nothing needed was deleted.
+        UnknownEpochError: *ring* is not of the current keys.
+        MergeRaceError: others keep replacing the same index objects.
+        StorageError: the storage failed. All that is visible is whole.
+    """
+    return GcRun(
+        objects.uncached(), ring, clock, random, patience or Patience(), cache, progress
+    ).run()

@@ -1,0 +1,483 @@
+"""Everything in a vault that needs no key, read once: the ground of every check and of gc.
+
+Every object but packs is read whole: name against grammar, hash against name, frame, body,
+signature. What is wrong becomes a finding and is not used; nothing stops the rest.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, TypeVar
+
+from holdfast.base.errors import HoldfastError, IntegrityError, SignatureError
+from holdfast.base.ids import (
+    IndexId,
+    ObjectHash,
+    PackId,
+    PointId,
+    RepositoryId,
+    SessionId,
+    VaultId,
+    WriterId,
+)
+from holdfast.format import frames, names
+from holdfast.format.errors import UnsupportedFormatError
+from holdfast.format.index_body import IndexBody
+from holdfast.format.maintenance import Forget, Tombstone, quarantined_packs
+from holdfast.format.point import Point, Refs
+from holdfast.format.session import Lease, Packlist, Session
+from holdfast.format.slot import Slot
+from holdfast.format.statement import Statement
+from holdfast.format.tables import Body
+from holdfast.format.vault_object import Marker, VaultObject
+from holdfast.format.writer import WriterCertificate
+from holdfast.keys.errors import ChainError
+from holdfast.keys.slots import read_slot
+from holdfast.keys.statements import KeyChain
+from holdfast.keys.writers import read_certificate
+from holdfast.vault.attribution import check_attributed
+from holdfast.vault.check_errors import MisplacedObjectError
+from holdfast.vault.errors import (
+    DamagedObjectError,
+    MissingObjectError,
+    WrongSignerError,
+)
+from holdfast.vault.objects import Listed, Loaded, ObjectStore, parse
+from holdfast.vault.report import ProblemKind
+from holdfast.vault.trust import Verifier
+
+B = TypeVar("B", bound=Body)
+
+_BODIES: Final[Mapping[int, type[Body]]] = {
+    frames.KIND_SLOT: Slot,
+    frames.KIND_WRITER: WriterCertificate,
+    frames.KIND_SESSION: Session,
+    frames.KIND_LEASE: Lease,
+    frames.KIND_PACKLIST: Packlist,
+    frames.KIND_INDEX: IndexBody,
+    frames.KIND_REFS: Refs,
+    frames.KIND_POINT: Point,
+    frames.KIND_FORGET: Forget,
+    frames.KIND_TOMBSTONE: Tombstone,
+}
+_ORDER: Final = (
+    # What is relied on is listed after what relies on it, so that work going on at the same time
+    # shows nothing that seems to be missing. Packs before the index: a drop is put before its pack
+    # is deleted. Points before forgets: a forget is put before its point is deleted.
+    frames.KIND_POINT,
+    frames.KIND_REFS,
+    frames.KIND_PACK,
+    frames.KIND_INDEX,
+    frames.KIND_PACKLIST,
+    frames.KIND_LEASE,
+    frames.KIND_SESSION,
+    frames.KIND_FORGET,
+    frames.KIND_TOMBSTONE,
+    frames.KIND_WRITER,
+    frames.KIND_SLOT,
+    frames.KIND_STATEMENT,
+    frames.KIND_MOVES,
+    frames.KIND_QUARANTINE,
+    frames.KIND_ATTESTATION,
+    frames.KIND_NOTE,
+    frames.KIND_PARITY,
+    frames.KIND_EVIDENCE,
+    frames.KIND_BUNDLE,
+)
+_READING: Final = (
+    # Whose signature is needed is read before what is signed.
+    frames.KIND_SLOT,
+    frames.KIND_WRITER,
+    frames.KIND_SESSION,
+    frames.KIND_POINT,
+    frames.KIND_LEASE,
+    frames.KIND_PACKLIST,
+    frames.KIND_REFS,
+    frames.KIND_INDEX,
+    frames.KIND_FORGET,
+    frames.KIND_TOMBSTONE,
+)
+RESERVED: Final = frozenset(range(frames.KIND_MOVES, frames.KIND_REVOCATION + 1))
+
+
+class Finding(NamedTuple):
+    """What is wrong with one object; the points that it touches come later.
+
+    *packs* are those that cannot be used because of it, where that does not follow from the name.
+    """
+
+    name: str
+    kind: ProblemKind
+    detail: str
+    packs: tuple[PackId, ...] = ()
+
+
+class NamedPacklist(NamedTuple):
+    """A packlist and the name of its object."""
+
+    name: str
+    body: Packlist
+
+
+class NamedSession(NamedTuple):
+    """A session object and its name."""
+
+    name: str
+    hash: ObjectHash
+    body: Session
+
+
+@dataclass(slots=True)
+class Inventory:
+    """What a vault holds, as far as it is whole, signed and in its place.
+
+    *sizes* has every listed object of the vault by name, packs included, damaged ones too.
+    *damaged* are the names of all objects that were not used. *unattributed* are names of objects
+    that were used although nobody can tell who signed them, because the keys for that are damaged
+    or missing: good enough to say what damage touches, not to delete anything by.
+    """
+
+    vault_id: VaultId
+    chain: KeyChain | None = None
+    repository_id: RepositoryId | None = None
+    listing_delay_seconds: float = 0.0
+    sizes: dict[str, int] = field(default_factory=dict)
+    listed: dict[int, list[Listed]] = field(default_factory=dict)
+    packs: dict[PackId, int] = field(default_factory=dict)
+    points: dict[PointId, Point] = field(default_factory=dict)
+    refs: dict[ObjectHash, Refs] = field(default_factory=dict)
+    indexes: dict[IndexId, IndexBody] = field(default_factory=dict)
+    packlists: dict[SessionId, list[NamedPacklist]] = field(default_factory=dict)
+    leases: dict[SessionId, dict[int, Lease]] = field(default_factory=dict)
+    sessions: dict[SessionId, NamedSession] = field(default_factory=dict)
+    forgets: dict[ObjectHash, Forget] = field(default_factory=dict)
+    tombstones: dict[ObjectHash, Tombstone] = field(default_factory=dict)
+    certificates: dict[ObjectHash, WriterCertificate] = field(default_factory=dict)
+    slots: dict[ObjectHash, Slot] = field(default_factory=dict)
+    quarantined: set[PackId] = field(default_factory=set)
+    findings: list[Finding] = field(default_factory=list)
+    damaged: set[str] = field(default_factory=set)
+    unattributed: set[str] = field(default_factory=set)
+    lost_writers: set[WriterId] = field(default_factory=set)
+    lacks_statements: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def chain_is_whole(self) -> bool:
+        """Whether every statement that is there was understood: else keys may be unknown here."""
+        return self.chain is not None and not any(
+            finding.name.startswith(names.statements_prefix(self.vault_id))
+            for finding in self.findings
+        )
+
+    def report(self, name: str, kind: ProblemKind, detail: str) -> None:
+        """Take note of an object that is not used."""
+        self.findings.append(Finding(name, kind, detail))
+        self.damaged.add(name)
+
+    def replaced(self) -> set[IndexId]:
+        """Return the index objects that another one stands in for."""
+        return {name for body in self.indexes.values() for name in body.replaces}
+
+    def active_indexes(self) -> dict[IndexId, IndexBody]:
+        """Return the index objects that count."""
+        replaced = self.replaced()
+        return {name: body for name, body in self.indexes.items() if name not in replaced}
+
+    def forgotten(self) -> set[PointId]:
+        """Return the points that were dropped on purpose."""
+        return {item.point for forget in self.forgets.values() for item in forget.points}
+
+
+def read_inventory(
+    objects: ObjectStore, *, progress: Callable[[int, int], None] = lambda _done, _all: None
+) -> Inventory:
+    """Read all of a vault but the contents of packs and index objects.
+
+    *objects* must not be a store with a cache, or damage in the storage would stay hidden.
+    *progress* is told how many objects of how many have been read.
+
+    Raises:
+        StorageError: the storage failed.
+    """
+    found = Inventory(objects.vault_id)
+    for kind in _ORDER:
+        found.listed[kind] = _list(objects, kind, found)
+    _read_root(objects, found)
+    _read_chain(objects, found)
+    verifier = None if found.chain is None else Verifier(found.chain, objects)
+    if verifier is not None:
+        verifier.expect_sessions()
+    total, done = sum(len(found.listed[kind]) for kind in _READING), 0
+    for kind in _READING:
+        for listed in found.listed[kind]:
+            _read_one(objects, listed, verifier, found)
+            done += 1
+            progress(done, total)
+    for listed in found.listed[frames.KIND_PACK]:
+        found.packs[PackId(listed.hash)] = listed.size_bytes
+    _read_quarantines(objects, found)
+    _forget_vanished(objects, found)
+    return found
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+def _list(objects: ObjectStore, kind: int, found: Inventory) -> list[Listed]:
+    listed = objects.list(kind)
+    found.sizes.update((item.name, item.size_bytes) for item in listed)
+    return listed
+
+
+def _read_root(objects: ObjectStore, found: Inventory) -> None:
+    """Read the marker and look for names that are none."""
+    listed = objects.tried(lambda: list(objects.backend.list("")))
+    for item in listed:
+        parsed = names.parse_name(item.name)
+        if parsed is None:
+            found.report(
+                item.name, ProblemKind.ADDITIONAL, "No object of the format has this name."
+            )
+        elif parsed.vault_id == objects.vault_id and parsed.kind == frames.KIND_VAULT:
+            found.sizes[item.name] = item.size_bytes
+    name = names.MARKER_NAME
+    try:
+        data = objects.get(name)
+        marker = Marker.from_body(frames.parse_hash_ended(frames.KIND_MARKER, data).body)
+    except MissingObjectError:
+        found.report(name, ProblemKind.MISSING, "There are vaults, and the marker is missing.")
+    except IntegrityError as error:
+        found.report(name, ProblemKind.DAMAGED, error.message)
+    else:
+        found.sizes[name] = len(data)
+        found.repository_id = marker.repository_id
+        found.listing_delay_seconds = marker.listing_delay_milliseconds / 1000
+
+
+def _forget_vanished(objects: ObjectStore, found: Inventory) -> None:
+    """Leave out points that somebody forgot while the rest was being read."""
+    still = {item.name for item in objects.list(frames.KIND_POINT)}
+    for point_id in list(found.points):
+        if names.point_name(found.vault_id, point_id) not in still:
+            del found.points[point_id]
+
+
+# --- keys -----------------------------------------------------------------------------------------
+
+
+def _read_chain(  # noqa: C901 - one thing after the other
+    objects: ObjectStore, found: Inventory
+) -> None:
+    vault_name = names.vault_name(objects.vault_id)
+    statements: dict[str, bytes] = {}
+    for listed in found.listed[frames.KIND_STATEMENT]:
+        try:
+            statements[listed.name] = objects.get(listed.name)
+        except MissingObjectError:
+            continue
+        except IntegrityError as error:
+            found.report(listed.name, ProblemKind.DAMAGED, error.message)
+    try:
+        data = objects.get(vault_name)
+        VaultObject.from_body(frames.parse(frames.KIND_VAULT, data).body)
+    except MissingObjectError as error:
+        found.report(vault_name, ProblemKind.MISSING, error.message)
+        return
+    except IntegrityError as error:
+        found.report(vault_name, ProblemKind.DAMAGED, error.message)
+        return
+    has_damage = bool(len(statements) < len(found.listed[frames.KIND_STATEMENT]))
+    try:
+        chain = KeyChain.read(objects.vault_id, data, statements, report_problems=True)
+    except ChainError as error:
+        if not has_damage:
+            _report_gap(statements, error, found)
+        return
+    found.chain = chain
+    for problem in chain.problems:
+        if not isinstance(problem.error, ChainError):
+            found.report(problem.name, _kind_of(problem.error), problem.error.message)
+        elif not has_damage:
+            # What follows a damaged statement is stranded, not damaged itself.
+            _report_gap({problem.name: statements[problem.name]}, problem.error, found)
+    found.notes += [f"Key statement '{name}' lost against one beside it." for name in chain.forks]
+
+
+def _report_gap(statements: Mapping[str, bytes], error: ChainError, found: Inventory) -> None:
+    """Say which statement is missing before the first of these, or that this one is wrong."""
+    bodies = {}
+    for name, data in statements.items():
+        try:
+            bodies[name] = parse(name, data, Statement).body
+        except IntegrityError as damage:
+            found.report(name, ProblemKind.DAMAGED, damage.message)
+    if not bodies:
+        folder = names.statements_prefix(found.vault_id)
+        found.report(folder, ProblemKind.MISSING, error.message)
+        return
+    name, body = min(bodies.items(), key=lambda item: item[1].number)
+    if body.predecessor is not None and body.number:
+        before = names.statement_name(found.vault_id, body.number - 1, body.predecessor)
+        if before not in found.sizes:
+            found.report(before, ProblemKind.MISSING, "A later key statement follows it.")
+        elif before not in found.damaged and len(statements) == 1:
+            found.notes.append(f"Key statement '{name}' follows one that does not count.")
+        return
+    found.report(name, ProblemKind.UNSIGNED, error.message)
+
+
+# --- objects --------------------------------------------------------------------------------------
+
+
+def _read_one(
+    objects: ObjectStore, listed: Listed, verifier: Verifier | None, found: Inventory
+) -> None:
+    kind = listed.parsed.kind
+    try:
+        loaded = parse(listed.name, objects.get(listed.name), _BODIES[kind])
+        _check_place(listed, loaded.body)
+    except MissingObjectError:
+        return  # Somebody removed it meanwhile. Whoever needs it says so.
+    except UnsupportedFormatError as error:
+        found.notes.append(f"'{listed.name}' is of a newer format: {error.message}")
+        found.damaged.add(listed.name)
+        return
+    except IntegrityError as error:
+        found.report(listed.name, _kind_of(error), error.message)
+        return
+    try:
+        _check_signer(loaded, verifier, found)
+    except _DependencyError:
+        found.unattributed.add(listed.name)
+        writer_id = getattr(loaded.body, "writer_id", None)
+        if writer_id is not None:
+            found.lost_writers.add(writer_id)
+        if kind == frames.KIND_WRITER:
+            return
+    except SignatureError as error:
+        found.report(listed.name, _kind_of(error), error.message)
+        return
+    _take(listed, loaded, found)
+
+
+class _DependencyError(Exception):
+    """A signature cannot be judged, because what it rests on is damaged or missing itself."""
+
+
+def _check_place(listed: Listed, body: Body) -> None:
+    """Compare what the name says besides the hash."""
+    parsed = listed.parsed
+    match body:
+        case Session() | Packlist():
+            is_right = body.session_id == parsed.session_id
+        case Lease():
+            is_right = (body.session_id, body.number) == (parsed.session_id, parsed.number)
+        case IndexBody():
+            is_right = body.group_id == parsed.group_id
+        case _:
+            is_right = True
+    if not is_right:
+        raise MisplacedObjectError(f"'{listed.name}' holds an object that belongs elsewhere.")
+
+
+def _check_signer(loaded: Loaded[Any], verifier: Verifier | None, found: Inventory) -> None:
+    chain = found.chain
+    if chain is None or verifier is None:
+        return
+    body = loaded.body
+    try:
+        if isinstance(body, Slot):
+            read_slot(loaded.data, chain.vault_id, chain.authority_keys.values())
+        elif isinstance(body, WriterCertificate):
+            if body.epoch not in chain.authority_keys and body.epoch == chain.epoch + 1:
+                # A rotation writes certificates before the statement that makes their epoch.
+                raise _DependencyError("its epoch has not begun")
+            read_certificate(chain, loaded.name, loaded.data)
+        else:
+            check_attributed(verifier, chain.vault_id, loaded)
+    except (MissingObjectError, DamagedObjectError) as error:
+        raise _DependencyError(error.message) from error
+    except SignatureError as error:
+        if not found.chain_is_whole or _rests_on_damage(body, found):
+            raise _DependencyError(error.message) from error
+        raise
+
+
+def _rests_on_damage(body: Body, found: Inventory) -> bool:
+    """Tell whether the certificate or statement that a signature needs is itself not usable."""
+    wanted = getattr(body, "statement_number", -1)
+    if found.chain is not None and wanted >= len(found.chain.links):
+        found.lacks_statements = True
+    if found.lacks_statements:
+        return True
+    if getattr(body, "writer_id", None) in found.lost_writers:
+        return True
+    prefix = names.writers_prefix(found.vault_id)
+    return any(name.startswith(prefix) for name in found.damaged)
+
+
+def _take(  # noqa: C901 - one case for each kind
+    listed: Listed, loaded: Loaded[Any], found: Inventory
+) -> None:
+    body = loaded.body
+    match body:
+        case Point():
+            found.points[PointId(loaded.hash)] = body
+        case Refs():
+            found.refs[loaded.hash] = body
+        case IndexBody():
+            found.indexes[IndexId(loaded.hash)] = body
+        case Packlist():
+            found.packlists.setdefault(body.session_id, []).append(NamedPacklist(listed.name, body))
+        case Lease():
+            found.leases.setdefault(body.session_id, {})[body.number] = body
+        case Session():
+            _take_session(listed, loaded.hash, body, found)
+        case Forget():
+            found.forgets[loaded.hash] = body
+        case Tombstone():
+            found.tombstones[loaded.hash] = body
+        case WriterCertificate():
+            found.certificates[loaded.hash] = body
+        case Slot():
+            found.slots[loaded.hash] = body
+        case _:
+            raise DamagedObjectError(f"'{listed.name}' is of no kind that is read here.")
+
+
+def _take_session(listed: Listed, object_hash: ObjectHash, body: Session, found: Inventory) -> None:
+    if body.session_id in found.sessions:
+        found.report(
+            listed.name, ProblemKind.ADDITIONAL, "Another object stands for the same session."
+        )
+        return
+    found.sessions[body.session_id] = NamedSession(listed.name, object_hash, body)
+
+
+def _read_quarantines(objects: ObjectStore, found: Inventory) -> None:
+    for listed in found.listed[frames.KIND_QUARANTINE]:
+        try:
+            stored = frames.parse(frames.KIND_QUARANTINE, objects.get(listed.name))
+            found.quarantined.update(quarantined_packs(stored.body))
+        except MissingObjectError:
+            continue
+        except IntegrityError as error:
+            found.report(listed.name, ProblemKind.DAMAGED, error.message)
+
+
+def _kind_of(error: HoldfastError) -> ProblemKind:
+    if isinstance(error, MisplacedObjectError):
+        return ProblemKind.MISPLACED
+    if isinstance(error, WrongSignerError | SignatureError):
+        return ProblemKind.UNSIGNED
+    return ProblemKind.DAMAGED
+
+
+def counted(inventory: Inventory) -> dict[str, int]:
+    """Return how many objects of each kind are listed, by the name of their folder."""
+    counts: dict[str, int] = {}
+    for items in inventory.listed.values():
+        for item in items:
+            folder = item.name.split("/")[2]
+            counts[folder] = counts.get(folder, 0) + 1
+    return counts

@@ -1,0 +1,275 @@
+"""gc on vaults that were really written: what is left, and what is left when it dies."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from doubles.clock import ManualClock
+from doubles.rich_vaults import RichVault, back_up, forget, make_rich_vault, write_source
+from doubles.storage import (
+    WRITES,
+    DelayedListingBackend,
+    DyingBackend,
+    Kind,
+    PowerCut,
+    T,
+    WrappedBackend,
+)
+from holdfast.base.ids import SessionId
+from holdfast.format import frames, names
+from holdfast.storage.interface import StorageBackend
+from holdfast.storage.memory import MemoryBackend
+from holdfast.vault.check import check
+from holdfast.vault.check_errors import UpkeepRefusedError
+from holdfast.vault.gc import GcResult, Patience, apply_gc, plan_gc
+from holdfast.vault.inventory import read_inventory
+from holdfast.vault.verify import verify
+
+EVERYBODY_IS_DEAD = Patience(is_dead=lambda _session: True)
+
+
+@pytest.fixture
+def rich(tmp_path: Path) -> RichVault:
+    return make_rich_vault(MemoryBackend(), tmp_path)
+
+
+def run_gc(
+    rich: RichVault, backend: StorageBackend | None = None, patience: Patience = EVERYBODY_IS_DEAD
+) -> GcResult:
+    machine = rich.vault.machine
+    return apply_gc(
+        rich.objects(backend),
+        rich.ring,
+        clock=machine.clock,
+        random=machine.random,
+        patience=patience,
+    )
+
+
+def stored(rich: RichVault) -> dict[str, int]:
+    return {item.name: item.size_bytes for item in rich.vault.backend.list("")}
+
+
+def check_clean(rich: RichVault) -> None:
+    """All points are whole, and nothing is there that none of them needs."""
+    report = verify(rich.objects(), rich.ring, random=rich.vault.machine.random)
+    structure = check(rich.objects(), rich.ring)
+
+    assert (report.problems, structure.problems) == ((), ())
+    assert report.counts["garbage"] == 0
+    assert report.counts["points"] == len(rich.points)
+    inventory = read_inventory(rich.objects())
+    assert inventory.replaced().isdisjoint(inventory.indexes)
+    assert inventory.packlists.keys() <= inventory.sessions.keys()
+    assert inventory.leases.keys() <= inventory.sessions.keys()
+
+
+def die_in_backup(rich: RichVault, folder: Path) -> None:
+    """Cut the power after a session has put its first pack and before it lists it."""
+    write_source(folder / "home", 9, files=8)
+    dying = DyingBackend(rich.vault.backend, dies_before=4, kinds={"put"})
+    with pytest.raises(PowerCut):
+        back_up(rich.vault.on(dying), folder / "home", "home")
+
+
+def test_gc_leaves_what_points_need_and_nothing_else(rich: RichVault) -> None:
+    plan = plan_gc(rich.objects(), patience=EVERYBODY_IS_DEAD)
+    before = sum(stored(rich).values())
+    result = run_gc(rich)
+
+    check_clean(rich)
+    assert (result.refs, result.packs, result.pack_bytes) == (1, plan.packs, plan.pack_bytes)
+    assert result.packs > 0
+    assert sum(stored(rich).values()) < before
+
+
+def test_a_second_gc_finds_nothing_to_do(rich: RichVault) -> None:
+    run_gc(rich)
+    before = stored(rich)
+    result = run_gc(rich)
+
+    assert result == GcResult()
+    assert stored(rich) == before
+    assert plan_gc(rich.objects(), patience=EVERYBODY_IS_DEAD).is_empty
+
+
+def test_everything_forgotten_leaves_the_keys_and_the_forgets(rich: RichVault) -> None:
+    forget(rich.vault, *rich.points)
+    run_gc(rich)
+
+    kinds = {parsed.kind for name in stored(rich) if (parsed := names.parse_name(name))}
+    assert kinds == {
+        frames.KIND_MARKER,
+        frames.KIND_VAULT,
+        frames.KIND_STATEMENT,
+        frames.KIND_SLOT,
+        frames.KIND_WRITER,
+        frames.KIND_FORGET,
+    }
+
+
+def test_a_backup_after_gc_reuses_what_is_left_and_is_whole(
+    rich: RichVault, tmp_path: Path
+) -> None:
+    run_gc(rich)
+    write_source(tmp_path / "home", 7, files=2)
+    point = back_up(rich.vault, tmp_path / "home", "home")
+    more = RichVault(rich.vault, (*rich.points, point), rich.folder, rich.ring)
+
+    run_gc(more)
+    check_clean(more)
+
+
+def test_gc_cut_off_before_any_call_loses_nothing_and_the_next_one_finishes(
+    tmp_path: Path,
+) -> None:
+    """The campaign over every call is one of the crash tests; here it is every fourth."""
+    rich = make_rich_vault(MemoryBackend(), tmp_path)
+    objects = {name: rich.vault.backend.get(name) for name in stored(rich)}
+    counting = DyingBackend(rich.vault.backend)
+    run_gc(rich, counting)
+    assert counting.calls > 100
+    for dies_before in range(1, counting.calls + 1, 4):
+        backend = MemoryBackend()
+        for name, data in objects.items():
+            backend.put(name, data)
+        again = RichVault(rich.vault.on(backend), rich.points, rich.folder, rich.ring)
+        with pytest.raises(PowerCut):
+            run_gc(again, DyingBackend(backend, dies_before=dies_before))
+        report = verify(again.objects(), again.ring, random=rich.vault.machine.random)
+        assert report.problems == ()
+        assert report.counts["points"] == len(rich.points)
+        run_gc(again)
+        check_clean(again)
+
+
+def test_a_session_that_looks_alive_keeps_its_packs(rich: RichVault, tmp_path: Path) -> None:
+    die_in_backup(rich, tmp_path)
+    run_gc(rich, patience=Patience())
+    plan = plan_gc(rich.objects())
+
+    assert plan.spared_packs > 0
+    assert plan.spared_bytes > 0
+    assert len(plan.spared_sessions) == 1
+
+
+def test_a_silent_session_is_collected_by_a_patient_gc(rich: RichVault, tmp_path: Path) -> None:
+    die_in_backup(rich, tmp_path)
+    result = run_gc(rich, patience=Patience(patience_seconds=180))
+
+    assert result.spared_sessions == ()
+    assert result.waited_seconds == 180
+    check_clean(rich)
+
+
+def test_a_session_known_to_be_dead_is_collected_at_once(rich: RichVault, tmp_path: Path) -> None:
+    folders = rich.vault.machine.folders
+    die_in_backup(rich, tmp_path)
+
+    def is_dead(session_id: SessionId) -> bool:
+        return folders.is_alive(rich.vault.vault_id, session_id) is not True
+
+    result = run_gc(rich, patience=Patience(is_dead=is_dead))
+
+    assert result.waited_seconds == 0
+    check_clean(rich)
+
+
+def test_listings_that_are_behind_are_waited_for(tmp_path: Path) -> None:
+    backend = MemoryBackend()
+    rich = make_rich_vault(backend, tmp_path)
+    clock = rich.vault.machine.clock
+    assert isinstance(clock, ManualClock)
+    delayed = DelayedListingBackend(backend, clock, 5.0)
+    rich = RichVault(rich.vault.on(delayed), rich.points, rich.folder, rich.ring)
+    set_listing_delay(backend, 5000)
+    result = run_gc(rich)
+    clock.sleep(60)
+
+    assert result.waited_seconds > 0
+    check_clean(rich)
+
+
+def set_listing_delay(backend: MemoryBackend, milliseconds: int) -> None:
+    """Write the marker anew, as ``init`` would have done on such a storage."""
+    marker = frames.parse_hash_ended(frames.KIND_MARKER, backend.get(names.MARKER_NAME))
+    body = {**marker.body, 3: milliseconds}
+    backend.delete(names.MARKER_NAME)
+    backend.put(names.MARKER_NAME, frames.build_hash_ended(frames.KIND_MARKER, body))
+
+
+@pytest.mark.parametrize("pause", range(1, 10))
+def test_two_gcs_at_once_end_without_error_and_lose_nothing(rich: RichVault, pause: int) -> None:
+    """The second runs from end to end while the first one is at one of its calls."""
+    backend = MeetingBackend(rich.vault.backend, at_put=pause, do=lambda: run_gc(rich))
+    run_gc(rich, backend)
+    assert backend.has_met or pause > backend.puts
+
+    run_gc(rich)
+    check_clean(rich)
+
+
+class MeetingBackend(WrappedBackend):
+    """Lets somebody else work before the n-th put or delete."""
+
+    def __init__(self, inner: StorageBackend, at_put: int, do: Callable[[], object]) -> None:
+        super().__init__(inner)
+        self._at, self._do = at_put, do
+        self.puts = 0
+        self.has_met = False
+
+    def _call(self, kind: Kind, name: str, act: Callable[[], T]) -> T:
+        if kind in WRITES:
+            self.puts += 1
+            if self.puts == self._at:
+                self.has_met = True
+                self._do()
+        return super()._call(kind, name, act)
+
+
+def test_damage_in_what_decides_is_refused_and_nothing_is_deleted(rich: RichVault) -> None:
+    backend = rich.vault.backend
+    refs = next(name for name in stored(rich) if "/refs/" in name)
+    data = bytearray(backend.get(refs))
+    data[40] ^= 1
+    backend.delete(refs)
+    backend.put(refs, bytes(data))
+    before = stored(rich)
+
+    with pytest.raises(UpkeepRefusedError, match="nobody can say what is needed"):
+        run_gc(rich)
+    assert stored(rich) == before
+
+
+def test_what_a_session_puts_after_it_was_collected_is_collected_too(
+    rich: RichVault, tmp_path: Path
+) -> None:
+    """Its packs, packlist, index object and refs arrive when its session is long gone."""
+    late = sleeper(rich, tmp_path)
+    run_gc(rich)
+    for name, data in late.items():
+        rich.vault.backend.put(name, data)
+    report = verify(rich.objects(), rich.ring, random=rich.vault.machine.random)
+    result = run_gc(rich)
+
+    assert report.problems == ()
+    assert (result.refs, result.packlists, result.leases) == (1, 1, 1)
+    check_clean(rich)
+
+
+def sleeper(rich: RichVault, folder: Path) -> dict[str, bytes]:
+    """Return what a session puts when it wakes up; until then there is nothing but its session."""
+    write_source(folder / "home", 9, files=8)
+    before = stored(rich)
+    back_up(rich.vault, folder / "home", "asleep")
+    put = stored(rich).keys() - before
+    late = {name: rich.vault.backend.get(name) for name in put}
+    for name in put:
+        if "/sessions/" not in name:
+            rich.vault.backend.delete(name)
+    return {
+        name: data
+        for name, data in late.items()
+        if "/sessions/" not in name and "/points/" not in name and not name.endswith("/1")
+    }

@@ -1,0 +1,94 @@
+"""Where secrets come from, and who may have touched them."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from holdfast.base.secrets import Secret
+from holdfast.cli.errors import (
+    NoSecretError,
+    PasswordCommandError,
+    SecretFileError,
+    SecretFileWritableError,
+)
+from holdfast.cli.output import Output
+from holdfast.cli.secret_sources import SecretOptions, SecretSources
+
+
+def sources(*given: SecretOptions, new: SecretOptions | None = None) -> SecretSources:
+    """Return what answers for passwords, with nobody to ask."""
+    output = Output(out=io.StringIO(), err=io.StringIO())
+    return SecretSources(output, given, () if new is None else (new,))
+
+
+def password_of(found: SecretSources) -> bytes:
+    """Return the first secret that would be tried."""
+    return next(found.attempts([]))[0].secret_input()
+
+
+def file_of(tmp_path: Path, content: bytes, mode: int = 0o600) -> Path:
+    path = tmp_path / "secret"
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
+
+
+def test_the_first_source_that_is_named_counts(tmp_path: Path) -> None:
+    """Options stand before the environment."""
+    first = SecretOptions(password_file=file_of(tmp_path, b"file\n"))
+    second = SecretOptions(password=Secret(b"environment"))
+
+    assert password_of(sources(first, second)) == b"file"
+    assert password_of(sources(SecretOptions(), second)) == b"environment"
+
+
+def test_a_command_is_split_like_a_shell_would_and_run_without_one() -> None:
+    """Its output loses one newline."""
+    options = SecretOptions(password_command="echo 'two  words' $HOME")
+
+    assert password_of(sources(options)) == b"two  words $HOME"
+
+
+@pytest.mark.parametrize("command", ["", "'", "/no/such/program", "false"])
+def test_a_command_that_fails_is_refused(command: str) -> None:
+    """It never becomes an empty password."""
+    options = SecretOptions(password_command=command or " ")
+
+    with pytest.raises(PasswordCommandError):
+        password_of(sources(options))
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_file_that_others_can_change_is_refused(tmp_path: Path, mode: int) -> None:
+    """Whoever wrote it knows it."""
+    options = SecretOptions(password_file=file_of(tmp_path, b"x", mode))
+
+    with pytest.raises(SecretFileWritableError):
+        password_of(sources(options))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """And a key file is read the same way."""
+    with pytest.raises(SecretFileError, match="nowhere"):
+        password_of(sources(SecretOptions(key_file=tmp_path / "nowhere")))
+
+
+def test_a_key_file_is_taken_as_it_is(tmp_path: Path) -> None:
+    """Newlines in it count."""
+    path = file_of(tmp_path, bytes(31) + b"\n")
+
+    assert password_of(sources(SecretOptions(key_file=path))) == bytes(31) + b"\n"
+
+
+def test_with_nothing_given_and_nobody_to_ask_there_is_an_error() -> None:
+    """No prompt hangs in a script."""
+    with pytest.raises(NoSecretError):
+        password_of(sources())
+    with pytest.raises(NoSecretError):
+        sources().new_unlocker("new password")
+
+
+def test_no_representation_shows_a_secret() -> None:
+    """Not even in a traceback."""
+    assert "hunter2" not in repr(SecretOptions(password=Secret(b"hunter2")))

@@ -1,0 +1,123 @@
+"""Roots and selections of what people name."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from holdfast.sources.errors import (
+    EmptySourceError,
+    PatternFileError,
+    SourceMissingError,
+    SourceUnreadableError,
+)
+from holdfast.sources.files import (
+    FileSource,
+    check_patterns,
+    read_paths_file,
+    read_patterns_file,
+)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A folder with two folders and a file in each."""
+    root = tmp_path.resolve() / "tree"
+    for name in ("a/x", "a/y", "b/z"):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name, encoding="utf-8")
+    return root
+
+
+def named(*paths: Path) -> FileSource:
+    return FileSource.named([os.fsencode(path) for path in paths])
+
+
+def test_one_folder_is_the_root_itself(tree: Path) -> None:
+    """All of it, whatever link led there."""
+    link = tree.parent / "link"
+    link.symlink_to(tree)
+
+    assert named(tree) == FileSource(os.fsencode(tree), (), str(tree))
+    assert named(link).root == os.fsencode(tree)
+    assert named(tree / "a" / "..").root == os.fsencode(tree)
+
+
+def test_several_paths_are_a_selection_below_their_common_folder(tree: Path) -> None:
+    """Ascending, and nothing twice."""
+    found = named(tree / "b", tree / "a" / "x", tree / "a" / "x")
+
+    assert found.root == os.fsencode(tree)
+    assert found.selection == (b"a/x", b"b")
+    assert found.name == str(tree / "b")
+
+
+def test_one_file_is_a_selection_in_its_folder(tree: Path) -> None:
+    """The folder itself is not taken."""
+    assert named(tree / "a" / "x").selection == (b"x",)
+    assert named(tree / "a" / "x").root == os.fsencode(tree / "a")
+
+
+def test_what_lies_below_another_path_is_taken_once(tree: Path) -> None:
+    """A selection never overlaps."""
+    assert named(tree / "a", tree / "a" / "x", tree / "b").selection == (b"a", b"b")
+    assert named(tree, tree / "a").selection == ()
+
+
+def test_a_link_to_a_file_means_the_link(tree: Path) -> None:
+    """Also one that leads nowhere."""
+    (tree / "good").symlink_to("a/x")
+    (tree / "broken").symlink_to("nowhere")
+
+    assert named(tree / "good", tree / "broken").selection == (b"broken", b"good")
+
+
+def test_what_is_not_there_is_named(tree: Path) -> None:
+    """With the path as it was typed."""
+    with pytest.raises(SourceMissingError, match="nowhere"):
+        named(tree, tree / "nowhere")
+    with pytest.raises(SourceMissingError):
+        named(tree / "a" / "x" / "below")
+    with pytest.raises(SourceMissingError):
+        FileSource.named([b""])
+
+
+def test_nothing_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
+    """Unless the empty folder is meant."""
+    with pytest.raises(EmptySourceError):
+        FileSource.named([])
+    with pytest.raises(EmptySourceError):
+        named(tmp_path)
+    assert FileSource.named([os.fsencode(tmp_path)], allow_empty=True).selection == ()
+
+
+def test_a_root_that_has_gone_cannot_be_opened(tree: Path) -> None:
+    """The descriptor is of a folder, or there is none."""
+    source = named(tree)
+    os.close(source.open_root())
+    tree.rename(tree.with_name("moved"))
+
+    with pytest.raises(SourceUnreadableError):
+        source.open_root()
+
+
+def test_files_of_paths_and_patterns_are_read_line_by_line(tmp_path: Path) -> None:
+    """Paths may be separated by NUL, so that a newline can be part of a name."""
+    lines, nuls = tmp_path / "lines", tmp_path / "nuls"
+    lines.write_bytes(b"a\n\nb\n")
+    nuls.write_bytes(b"a\nb\0c")
+
+    assert read_paths_file(lines) == [b"a", b"b"]
+    assert read_paths_file(nuls) == [b"a\nb", b"c"]
+    assert read_patterns_file(lines) == [b"a", b"", b"b", b""]
+    with pytest.raises(PatternFileError):
+        read_paths_file(tmp_path / "nowhere")
+
+
+def test_patterns_that_do_not_do_what_was_meant_are_remarked_on() -> None:
+    """An absolute path of the source, and what can never match."""
+    remarks = check_patterns([b"/home/me/cache", b"[", b"*.tmp"], b"/home/me")
+
+    assert len(remarks) == 2
+    assert "'/cache' was probably meant" in remarks[1]
