@@ -7,7 +7,8 @@ from holdfast.base.progress import Listener, Progress
 from holdfast.operations.context import Context
 from holdfast.operations.opening import opened, unlocked
 from holdfast.storage.interface import local_files
-from holdfast.vault.gc import SPOOL_AGE_SECONDS, GcPlan, GcResult, Patience, apply_gc, plan_gc
+from holdfast.vault.gc import GcPlan, GcResult, Patience, apply_gc, plan_gc
+from holdfast.vault.gc_apply import SPOOL_AGE_SECONDS
 from holdfast.vault.leases import SILENCE_SECONDS
 from holdfast.vault.states import ClosedVault
 

@@ -380,7 +380,7 @@ class BackupSession:
         return spool
 
     def _clear_after_the_dead(self) -> None:
-        """Remove what killed sessions of this machine left, here and where the storage's packs grow.
+        """Remove what killed sessions of this machine left, here and in the storage's own folder.
 
         Sessions of other machines may grow theirs there too: gc sweeps those when they are old.
         """
