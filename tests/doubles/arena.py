@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from holdfast.base.clock import SystemClock
 from holdfast.base.progress import Silence
 from holdfast.crypto.randomness import SystemRandom
 from holdfast.keys.keyring import ReadRing
-from holdfast.keys.unlockers import PasswordUnlocker
+from holdfast.keys.unlockers import PasswordUnlocker, Unlocker
 from holdfast.operations.context import Context
 from holdfast.operations.point_reader import open_point
 from holdfast.recovery.files import FileRestore, RestoreWish
@@ -267,7 +267,7 @@ class Witness:
             random=SystemRandom(),
             folders=LocalFolders(*(self.folder / name for name in ("config", "state", "cache"))),
             host="witness",
-            secrets=None,  # type: ignore[arg-type] - never asked
+            secrets=_Nobody(),
             warn=lambda _text: None,
         )
         backend = open_backend(str(self.repository), clock=context.clock, random=context.random)
@@ -280,6 +280,24 @@ class Witness:
             yield closed.opened(self._ring), context
         finally:
             backend.close()
+
+
+class _Nobody:
+    """Knows no secret: whoever looks has opened the vault already."""
+
+    is_given = False
+    can_ask = False
+
+    def given(self) -> Sequence[Unlocker]:
+        return ()
+
+    def attempts(
+        self, hints: Sequence[str], *, may_skip: bool = False
+    ) -> Iterator[Sequence[Unlocker]]:
+        raise AssertionError(hints, may_skip)
+
+    def new_unlocker(self, what: str) -> Unlocker:
+        raise AssertionError(what)
 
 
 def _tag(point: RestorePoint) -> str:
