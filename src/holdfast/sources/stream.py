@@ -3,11 +3,11 @@
 import os
 import signal
 import subprocess
-import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self
+from typing import IO, Final, Self
 
 from holdfast.sources.errors import (
     CommandFailedError,
@@ -62,8 +62,6 @@ class CommandSource:
             )
         self._words = list(words)
         self._process: subprocess.Popen[bytes] | None = None
-        self._failure: Exception | None = None
-        self._starter = threading.Thread(target=self._start, name="start-command", daemon=True)
 
     def __enter__(self) -> Self:
         return self
@@ -78,9 +76,6 @@ class CommandSource:
 
     def stop(self) -> None:
         """End the command and what it has started, so that nobody waits for its output."""
-        with suppress(RuntimeError):
-            # An interruption may have come while it was being started.
-            self._starter.join()
         process = self._process
         if process is None or process.returncode is not None:
             return
@@ -97,17 +92,14 @@ class CommandSource:
         Raises:
             CommandNotFoundError: it cannot be started.
         """
-        # In a thread: Ctrl-C interrupts the main one only, so that no command can be started
-        # without being known here.
-        self._starter.start()
-        self._starter.join()
-        if self._failure is not None or self._process is None or self._process.stdout is None:
-            reason = "" if self._failure is None else f": {_reason(self._failure)}"
-            raise CommandNotFoundError(f"The command '{self._words[0]}' cannot be started{reason}.")
-        with self._process.stdout as output:
+        # Started by a thread: an interrupt reaches the main thread only, so that whenever it comes
+        # the process is known here and is ended with the block.
+        with ThreadPoolExecutor(1) as starter:
+            output = starter.submit(self._start).result()
+        with output:
             return os.dup(output.fileno())
 
-    def _start(self) -> None:
+    def _start(self) -> IO[bytes]:
         try:
             # In a group of its own, so that what the command starts can be ended with it.
             self._process = subprocess.Popen(  # noqa: S603 - the person's own command, without a shell
@@ -116,8 +108,14 @@ class CommandSource:
                 stdout=subprocess.PIPE,
                 process_group=0,
             )
-        except (OSError, ValueError) as error:
-            self._failure = error
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise CommandNotFoundError(
+                f"The command '{self._words[0]}' cannot be started: {reason}."
+            ) from error
+        if self._process.stdout is None:
+            raise CommandNotFoundError(f"The command '{self._words[0]}' has no output.")
+        return self._process.stdout
 
     def finish(self) -> None:
         """Wait for the command; call it when its output has ended, before a point is made.
@@ -139,7 +137,3 @@ class CommandSource:
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
