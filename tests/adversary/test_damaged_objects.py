@@ -6,7 +6,7 @@ the points that it touches, and every other point restores as always.
 
 import random
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,9 @@ from doubles.scenario import (
     objects_of,
 )
 from holdfast.base.clock import SystemClock
-from holdfast.base.errors import HoldfastError
 from holdfast.base.ids import PackId, PointId
 from holdfast.format import frames, names
 from holdfast.format.errors import FormatError
-from holdfast.storage.interface import StorageBackend
 from holdfast.vault.errors import DamagedObjectError
 from holdfast.vault.inventory import read_inventory
 from holdfast.vault.objects import ObjectStore
@@ -223,7 +221,8 @@ def test_two_objects_of_different_kinds_that_changed_places_are_named(vault: Vau
 
 def test_a_missing_object_is_named(vault: Vault) -> None:
     """All that counts. What is left over for gc may go at any time, and so may leases and slots
-    that were removed."""
+    that were removed.
+    """
     closed = vault.scenario.desk.closed()
     current = {slot.slot_hash.hex() for slot in closed.chain.current.body.slots}
     may_go = set(unreferenced(vault.objects))

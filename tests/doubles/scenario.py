@@ -29,8 +29,8 @@ from holdfast.format import frames, names
 from holdfast.format.maintenance import ForgetReason, Tombstone
 from holdfast.format.vault_object import ChunkingRule, NodeRule, VaultObject
 from holdfast.keys.changes import Change, WayIn, add_slot, new_vault, new_writer, remove_slot
-from holdfast.keys.keyring import ReadRing
 from holdfast.keys.errors import WrongPasswordError
+from holdfast.keys.keyring import ReadRing
 from holdfast.keys.unlockers import OpenUnlocker, PasswordUnlocker
 from holdfast.keys.writers import WriterIdentity
 from holdfast.storage.interface import StorageBackend
