@@ -251,7 +251,7 @@ def test_a_deep_tree_with_siblings_needs_few_descriptors(tmp_path: Path) -> None
     target.mkdir()
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Whatever other tests of this process have left open.
-    opened = max(int(name) for name in os.listdir("/proc/self/fd"))
+    opened = max(int(name) for name in os.listdir("/proc/self/fd"))  # noqa: PTH208 - descriptors, no files
     resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 190, limits[1]))
     try:
         result = store.restore(root, target)
