@@ -4,9 +4,10 @@ In the vault of ``doubles.scenario``: verify and its blind twin name the damaged
 the points that it touches, and every other point restores as always.
 """
 
+import itertools
 import random
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +22,9 @@ from doubles.scenario import (
     objects_of,
 )
 from holdfast.base.clock import SystemClock
-from holdfast.base.errors import HoldfastError
 from holdfast.base.ids import PackId, PointId
 from holdfast.format import frames, names
 from holdfast.format.errors import FormatError
-from holdfast.storage.interface import StorageBackend
 from holdfast.vault.errors import DamagedObjectError
 from holdfast.vault.inventory import read_inventory
 from holdfast.vault.objects import ObjectStore
@@ -207,7 +206,7 @@ def test_an_object_of_another_length_is_named(vault: Vault, how: str) -> None:
 def test_two_objects_of_one_kind_that_changed_places_are_named(vault: Vault) -> None:
     for kind in range(1, 14):
         of_kind = sorted(vault.of_kind(kind))
-        for first, second in zip(of_kind, of_kind[1:], strict=False):
+        for first, second in itertools.pairwise(of_kind):
             changes = {first: vault.objects[second], second: vault.objects[first]}
             _check_commands(vault, changes, first, second)
             _check_restores(vault, changes)
@@ -215,15 +214,14 @@ def test_two_objects_of_one_kind_that_changed_places_are_named(vault: Vault) -> 
 
 def test_two_objects_of_different_kinds_that_changed_places_are_named(vault: Vault) -> None:
     kinds = sorted({_kind(name) for name in vault.objects})
-    firsts = [sorted(vault.of_kind(kind))[0] for kind in kinds]
-    for first, second in zip(firsts, firsts[1:], strict=False):
+    firsts = [min(vault.of_kind(kind)) for kind in kinds]
+    for first, second in itertools.pairwise(firsts):
         changes = {first: vault.objects[second], second: vault.objects[first]}
         _check_commands(vault, changes, first, second)
 
 
 def test_a_missing_object_is_named(vault: Vault) -> None:
-    """All that counts. What is left over for gc may go at any time, and so may leases and slots
-    that were removed."""
+    """All that counts; left-overs for gc, leases, and ways in that were removed may be missing."""
     closed = vault.scenario.desk.closed()
     current = {slot.slot_hash.hex() for slot in closed.chain.current.body.slots}
     may_go = set(unreferenced(vault.objects))

@@ -29,8 +29,8 @@ from holdfast.format import frames, names
 from holdfast.format.maintenance import ForgetReason, Tombstone
 from holdfast.format.vault_object import ChunkingRule, NodeRule, VaultObject
 from holdfast.keys.changes import Change, WayIn, add_slot, new_vault, new_writer, remove_slot
-from holdfast.keys.keyring import ReadRing
 from holdfast.keys.errors import WrongPasswordError
+from holdfast.keys.keyring import ReadRing
 from holdfast.keys.unlockers import OpenUnlocker, PasswordUnlocker
 from holdfast.keys.writers import WriterIdentity
 from holdfast.storage.interface import StorageBackend
@@ -157,7 +157,7 @@ class Desk:
         self,
         template: VaultObject = TINY,
     ) -> VaultId:
-        """Make a repository and this machine's write-only key, in the order of ``holdfast init``."""
+        """Make a repository and this machine's write-only key, as ``holdfast init`` does."""
         is_sealed = template.suite != suite_named("none").number
         way = (
             WayIn(PasswordUnlocker(self.password), "a hint", self.parameters)
@@ -199,7 +199,7 @@ class Desk:
         self._save_key(identity, made.name)
 
     def backup(self, source: Path, *, root: bytes | None = None) -> BackupResult:
-        """Back the folder *source* up; its name is that of the series, *root* what the point says."""
+        """Back the folder *source* up; its name is the series', *root* what the point says."""
         self.clock.advance(60)
         session = BackupSession(
             self.closed().with_writer(self.writer_key()),
