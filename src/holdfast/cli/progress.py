@@ -65,14 +65,17 @@ class ProgressPrinter:
     def progress(self, progress: Progress) -> None:
         """Show *progress* if it is time to."""
         now = self._clock.monotonic_seconds()
-        if progress.phase != self._phase:
+        is_new_phase = progress.phase != self._phase
+        if is_new_phase:
             self._phase, self._phase_begun = progress.phase, now
             self._phase_bytes = progress.bytes_done
         if self._display is not None:
             self._display.show(progress, self._line(progress, now))
             return
+        # Programs are told of every phase as it begins.
+        is_due = is_new_phase and self._output.is_json
         wait = _JSON_SECONDS if self._output.is_json else PLAIN_SECONDS
-        if now - self._said < wait or self._output.is_quiet:
+        if self._output.is_quiet or (now - self._said < wait and not is_due):
             return
         self._said = now
         if self._output.is_json:

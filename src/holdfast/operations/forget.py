@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
 from holdfast.base.ids import PointId
+from holdfast.base.progress import Listener, Progress
 from holdfast.format.maintenance import ForgetReason
 from holdfast.operations.context import Context
 from holdfast.operations.opening import opened, unlocked
@@ -116,7 +117,7 @@ def plan_prune(
         )
 
 
-def apply(plan: DropPlan, context: Context) -> Dropped:
+def apply(plan: DropPlan, context: Context, listener: Listener) -> Dropped:
     """Drop what *plan* names. Cut short, the same command again does the rest.
 
     Raises:
@@ -138,6 +139,7 @@ def apply(plan: DropPlan, context: Context) -> Dropped:
         wanted = [PointId(bytes.fromhex(point.id)) for point in plan.dropped]
         if not wanted:
             return Dropped(())
+        listener.progress(Progress(plan.reason.name.lower()))
         done = apply_forget(vault, plan_forget(listed, wanted, plan.reason))
         return Dropped(tuple(point.hex() for point in done.points))
 

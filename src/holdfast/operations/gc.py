@@ -6,7 +6,9 @@ from holdfast.base.ids import SessionId
 from holdfast.base.progress import Listener, Progress
 from holdfast.operations.context import Context
 from holdfast.operations.opening import opened, unlocked
+from holdfast.storage.interface import local_files
 from holdfast.vault.gc import GcPlan, GcResult, Patience, apply_gc, plan_gc
+from holdfast.vault.gc_apply import SPOOL_AGE_SECONDS
 from holdfast.vault.leases import SILENCE_SECONDS
 from holdfast.vault.states import ClosedVault
 
@@ -42,7 +44,7 @@ def run(request: GcRequest, context: Context, listener: Listener) -> GcResult:
     """
     with opened(request.address, context) as closed:
         vault = unlocked(closed, context)
-        return apply_gc(
+        done = apply_gc(
             closed.objects,
             vault.ring,
             clock=context.clock,
@@ -51,6 +53,19 @@ def run(request: GcRequest, context: Context, listener: Listener) -> GcResult:
             cache=context.folders.cache / closed.vault_id.hex(),
             progress=lambda phase: listener.progress(Progress(phase)),
         )
+        context.folders.drop_dead(closed.vault_id, closed.stored_sessions)
+        return done
+
+
+def sweep(request: GcRequest, context: Context) -> int:
+    """Remove temporary files that were left long ago, where there is nothing else to free.
+
+    Needs no key. Returns how many there were.
+    """
+    with opened(request.address, context) as closed:
+        context.folders.drop_dead(closed.vault_id, closed.stored_sessions)
+        local = local_files(closed.objects.backend)
+        return 0 if local is None else local.sweep(SPOOL_AGE_SECONDS)
 
 
 def _patience(request: GcRequest, closed: ClosedVault, context: Context) -> Patience:

@@ -99,9 +99,9 @@ class FileRestore:
             strip_prefix=strip,
             include=wish.include,
             exclude=wish.exclude,
-            # A folder that the person named stays as it is; one that stands for the point's root
-            # becomes what the root was.
-            onto_target=not relative and folder != base,
+            # A folder that the person named stays as it is; one that stands for the point's root,
+            # in place too, becomes what the root was.
+            onto_target=not relative and (wish.target is None or folder != base),
         )
         needs_empty = wish.target is not None and wish.overwrite is None
         return cls(folder, base, below, rules, needs_empty)

@@ -44,6 +44,7 @@ from holdfast.vault.errors import (
     MissingObjectError,
     WrongSignerError,
 )
+from holdfast.vault.index_rules import replaced
 from holdfast.vault.objects import Listed, Loaded, ObjectStore, parse
 from holdfast.vault.report import ProblemKind
 from holdfast.vault.trust import Verifier
@@ -184,12 +185,12 @@ class Inventory:
 
     def replaced(self) -> set[IndexId]:
         """Return the index objects that another one stands in for."""
-        return {name for body in self.indexes.values() for name in body.replaces}
+        return replaced(self.indexes)
 
     def active_indexes(self) -> dict[IndexId, IndexBody]:
         """Return the index objects that count."""
-        replaced = self.replaced()
-        return {name: body for name, body in self.indexes.items() if name not in replaced}
+        gone = self.replaced()
+        return {name: body for name, body in self.indexes.items() if name not in gone}
 
     def forgotten(self) -> set[PointId]:
         """Return the points that were dropped on purpose."""

@@ -5,7 +5,7 @@ Keys of this machine's writers, what was seen of each repository, the state of e
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -85,7 +85,11 @@ class LocalFolders:
 
     def spool(self, vault_id: VaultId, session_id: SessionId) -> Path:
         """The folder in which a session's packs grow, where the storage has none."""
-        return self.cache / vault_id.hex() / "spool" / session_id.hex()
+        return self.spools(vault_id) / session_id.hex()
+
+    def spools(self, vault_id: VaultId) -> Path:
+        """The folder of all those folders."""
+        return self.cache / vault_id.hex() / "spool"
 
     @contextmanager
     def series_lock(self, vault_id: VaultId, series_id: SeriesId) -> Iterator[None]:
@@ -121,6 +125,22 @@ class LocalFolders:
             return None
         with file_lock(path, wait=False) as is_got:
             return not is_got
+
+    def drop_dead(self, vault_id: VaultId, stored: Callable[[], Collection[SessionId]]) -> None:
+        """Remove the files of killed sessions that are not among those that are *stored* any more.
+
+        Until then they tell gc that such a session is dead.
+        """
+        dead: list[SessionId] = []
+        for path in self._alive(vault_id, SessionId(b"")).glob("*"):
+            with suppress(ValueError):
+                session_id = SessionId(bytes.fromhex(path.name))
+                if self.is_alive(vault_id, session_id) is False:
+                    dead.append(session_id)
+        left = stored() if dead else ()
+        for session_id in dead:
+            if session_id not in left:
+                self._alive(vault_id, session_id).unlink(missing_ok=True)
 
     def _alive(self, vault_id: VaultId, session_id: SessionId) -> Path:
         return self.state / vault_id.hex() / "alive" / session_id.hex()

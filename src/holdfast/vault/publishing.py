@@ -4,7 +4,7 @@ Nothing before the point is visible, so whatever is cut short here is waste and 
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -100,6 +100,8 @@ class Publisher:
     cache: IndexCache
     lease: LeaseKeeper
     place: Place
+    enter: Callable[[str], None] = lambda _phase: None
+    """Told the phase that begins: ``refs``, then ``point``."""
     _positions: dict[SessionId, dict[PackId, int]] = field(default_factory=dict)
 
     def look(self, needed: Iterable[PackId]) -> Lost:
@@ -133,10 +135,12 @@ class Publisher:
             return Lost(unknown)
         for _ in range(_REFS_ATTEMPTS):
             self.lease.beat()
+            self.enter("refs")
             refs_hash, sessions = self._put_refs(owners)
             lost = self.look(needed)
             if lost:
                 return lost
+            self.enter("point")
             point = self._put_point(written, refs_hash, sessions)
             if self._refs_stand(refs_hash):
                 return point

@@ -107,6 +107,7 @@ class BackupSession:
         self._machine = vault.machine
         self._folders = vault.machine.folders
         self._series_id = vault.ring.series_id(source.series)
+        self._phase = ""
 
     def run(self, start: StartRun) -> BackupResult:
         """Read the source that *start* begins to read, and make its restore point.
@@ -170,12 +171,13 @@ class BackupSession:
         objects = vault.objects.waiting(lease.beat)
         with ExitStack() as stack:
             stack.enter_context(self._folders.alive_lock(vault.vault_id, session_id))
-            self._clear_dead_spools()
+            self._clear_after_the_dead()
             spool = self._spool(session_id)
             stack.callback(shutil.rmtree, spool, ignore_errors=True)
             cache = stack.enter_context(
                 opened_index(vault, self._engine, vault.index_keys, reads=False)
             )
+            self._enter("session")
             self._put_session(objects, session, made.commitment, made.sealed)
             lease.begin()
             point: PointId | None = None
@@ -194,7 +196,7 @@ class BackupSession:
                 )
                 packs = SessionPacks(vault, objects, session_id, made.keys.tree)
                 publisher = Publisher(
-                    vault, objects, session, self._source, packs, cache, lease, place
+                    vault, objects, session, self._source, packs, cache, lease, place, self._enter
                 )
 
                 def begin() -> Run[Written]:
@@ -220,6 +222,7 @@ class BackupSession:
         """Read the source and publish; read it again as long as something was taken away."""
         condemned: set[PackId] = set()
         for _ in range(_RUNS):
+            self._enter("reading")
             self._prepare_index(publisher.cache, condemned)
             written = self._pump(begin(), publisher.packs, objects, lease)
             published = publisher.publish(written)
@@ -257,6 +260,12 @@ class BackupSession:
                 Finding(FINDING_NOT_BELIEVED, name.encode(), "is not signed by whom it must be")
             )
 
+    def _enter(self, phase: str) -> None:
+        """Tell the listener what begins now."""
+        if phase != self._phase:
+            self._phase = phase
+            self._listener.progress(Progress(phase))
+
     # --- pumping ------------------------------------------------------------------------------
 
     def _pump(
@@ -266,6 +275,7 @@ class BackupSession:
         tickets: dict[int, PackId] = {}
         try:
             written = self._step_until_done(run, packs, uploader, tickets, lease)
+            self._enter("index")
             packs.finish()
         except (KeyboardInterrupt, HoldfastError) as error:
             # Before the run is cancelled, which removes the files of packs on their way.
@@ -295,6 +305,7 @@ class BackupSession:
             events = run.step(_STEP_SECONDS)
             for event in events:
                 if isinstance(event, Store):
+                    self._enter("packs")
                     packs.add(event.written)
                     tickets[event.ticket] = event.pack_id
                     name = names.pack_name(self._vault.vault_id, event.pack_id)
@@ -302,7 +313,7 @@ class BackupSession:
                 elif isinstance(event, Finding):
                     self._listener.finding(event)
                 elif isinstance(event, EngineProgress):
-                    self._listener.progress(_progress(event))
+                    self._listener.progress(_progress(self._phase, event))
             # A run that has nothing to do until a pack is stored answers at once: wait with it.
             self._acknowledge(
                 run, packs, uploader, tickets, timeout_seconds=0.0 if events else _WAIT_SECONDS
@@ -368,14 +379,23 @@ class BackupSession:
         make_folder(spool)
         return spool
 
-    def _clear_dead_spools(self) -> None:
-        """Remove what killed sessions of this machine left; the storage's own folder is swept."""
-        above = self._folders.spool(self._vault.vault_id, SessionId(b"")).parent
-        for folder in above.glob("*") if above.is_dir() else ():
-            with suppress(ValueError):
-                session_id = SessionId(bytes.fromhex(folder.name))
-                if not self._folders.is_alive(self._vault.vault_id, session_id):
-                    shutil.rmtree(folder, ignore_errors=True)
+    def _clear_after_the_dead(self) -> None:
+        """Remove what killed sessions of this machine left, here and in the storage's own folder.
+
+        Sessions of other machines may grow theirs there too: gc sweeps those when they are old.
+        """
+        vault, folders = self._vault, self._folders
+        local = local_files(vault.objects.backend)
+        places = [(folders.spools(vault.vault_id), {None, False})]
+        if local is not None:
+            places.append((local.spool_folder(), {False}))
+        for above, is_dead in places:
+            for folder in above.glob("*"):
+                with suppress(ValueError):
+                    session_id = SessionId(bytes.fromhex(folder.name))
+                    if folders.is_alive(vault.vault_id, session_id) in is_dead:
+                        shutil.rmtree(folder, ignore_errors=True)
+        folders.drop_dead(vault.vault_id, vault.stored_sessions)
 
     def _keep_state(self, state: Path | None) -> None:
         """Swap the new state in. Without it the next session reads everything again."""
@@ -428,9 +448,9 @@ class BackupSession:
         return forks
 
 
-def _progress(event: EngineProgress) -> Progress:
+def _progress(phase: str, event: EngineProgress) -> Progress:
     return Progress(
-        "backup",
+        phase,
         event.items,
         event.items_total,
         bytes_done=event.bytes_read,

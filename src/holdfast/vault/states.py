@@ -105,6 +105,13 @@ class Vault:
             compression_level=body.compression.level,
         )
 
+    def stored_sessions(self) -> frozenset[SessionId]:
+        """Return the sessions that the storage lists, unverified."""
+        listed = self.objects.list(frames.KIND_SESSION)
+        return frozenset(
+            item.parsed.session_id for item in listed if item.parsed.session_id is not None
+        )
+
     def known(self) -> KnownVault | None:
         """Return what this machine has seen of the vault."""
         return self.machine.known.find(self.vault_id)

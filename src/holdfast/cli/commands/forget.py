@@ -153,8 +153,9 @@ def gc(
     request = GcRequest(invocation.repository, wait)
     plan = gc_operation.plan(request, invocation.context)
     if plan.is_empty:
+        swept = 0 if invocation.options.dry_run else gc_operation.sweep(request, invocation.context)
         invocation.output.result(f"Nothing to free.{_spared(plan)}")
-        invocation.output.summary("gc", {"packs": 0, "pack_bytes": 0})
+        invocation.output.summary("gc", {"packs": 0, "pack_bytes": 0, "temporary_files": swept})
         return
     if not invocation.confirm("Free it?", show=lambda: _show_gc_plan(invocation, plan)):
         return
@@ -214,7 +215,8 @@ def _drop(invocation: Invocation, command: str, plan: DropPlan) -> None:
     question = f"Drop {len(plan.dropped)} restore points?"
     if not invocation.confirm(question, show=lambda: _show_drop(invocation, plan)):
         return
-    done = operation.apply(plan, invocation.context)
+    with invocation.listen() as listener:
+        done = operation.apply(plan, invocation.context, listener)
     output.result(f"Dropped {len(done.points)} restore points; {plan.staying} stay.")
     output.say("'holdfast gc' frees their space.")
     output.summary(command, {"dropped": list(done.points), "staying": plan.staying})
