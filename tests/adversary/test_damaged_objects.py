@@ -38,6 +38,8 @@ from holdfast.vault.pack_looks import PackLook
 from holdfast.vault.relations import Relations
 from holdfast.vault.report import Report
 
+pytestmark = pytest.mark.slow
+
 FRAME_FIELDS = (0, 8, 9, 10, 15, 19, 27, 31)
 """Magic, kind, version, zero, the last bytes of the three lengths, zero."""
 

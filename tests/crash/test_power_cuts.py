@@ -34,6 +34,8 @@ from holdfast.storage.interface import Bytes, StorageBackend
 from holdfast.storage.local import LocalBackend
 from holdfast.storage.memory import MemoryBackend
 
+pytestmark = pytest.mark.slow
+
 NEW_PASSWORD = "a new way"
 
 
