@@ -124,9 +124,15 @@ def _parameters(declaration: object) -> list[TyperOption]:
 _NAMES: Final = tuple(item.name for item in fields(GlobalOptions))
 
 
+_PATHS: Final = ("password_file", "key_file")
+
+
 def _absorb(ctx: Context) -> None:
     """Move the global options from the parsed parameters into the context's object."""
-    said = GlobalOptions(**{name: ctx.params.pop(name) for name in _NAMES})
+    values = {name: ctx.params.pop(name) for name in _NAMES}
+    # Typer makes paths of text only for the parameters that a command itself receives.
+    paths = {name: Path(values[name]) for name in _PATHS if values[name] is not None}
+    said = GlobalOptions(**{**values, **paths})
     ctx.params.pop("help_all", None)
     before = ctx.obj if isinstance(ctx.obj, GlobalOptions) else GlobalOptions()
     ctx.obj = before.joined(said)

@@ -9,7 +9,7 @@ from holdfast.base.errors import IntegrityError
 from holdfast.core.python.branches import Extents
 from holdfast.core.python.entries import EXTENT_MAP, Entry, LongValue, decode_holes, decode_xattrs
 from holdfast.core.python.node_reader import NodeReader, Work
-from holdfast.core.python.segment_reader import Fetcher, SegmentReader
+from holdfast.core.python.segment_reader import Fetcher, OpenedChunks, SegmentReader
 from holdfast.core.reader_errors import (
     ChunkMismatchError,
     ChunkMissingError,
@@ -33,6 +33,24 @@ def data_runs(size: int, holes: Sequence[tuple[int, int]]) -> list[tuple[int, in
     return runs
 
 
+def chunk_of(opened: OpenedChunks, extent: Extent, path: str) -> memoryview:
+    """Return the chunk of an extent, as soon as it is open.
+
+    Raises:
+        IntegrityError: it is missing, damaged or of another length.
+    """
+    chunk_id, length = extent
+    try:
+        chunk = opened.get(chunk_id)
+    except IntegrityError as error:
+        raise type(error)(f"'{path}': {error.message}") from error
+    if len(chunk) != length:
+        raise ChunkMismatchError(
+            f"the chunk {chunk_id.hex()} of '{path}' has {len(chunk)} bytes, not {length}"
+        )
+    return chunk
+
+
 class ContentReader:
     """Reads the parts of entries that do not stand in the leaf."""
 
@@ -47,6 +65,15 @@ class ContentReader:
         Raises:
             IntegrityError: one is missing, damaged or of another length.
         """
+        opened = yield from self.begin(run, extents, path)
+        return [chunk_of(opened, extent, path) for extent in extents]
+
+    def begin(self, run: Fetcher, extents: Sequence[Extent], path: str) -> Work[OpenedChunks]:
+        """Fetch the chunks of some extents; they are opened in the background.
+
+        Raises:
+            IntegrityError: one is missing.
+        """
 
         def missing(chunk_id: bytes) -> None:
             raise ChunkMissingError(
@@ -54,19 +81,7 @@ class ContentReader:
             )
 
         plan = self._segments.plan([one for one, _ in extents], KIND_DATA, missing)
-        opened = yield from self._segments.open_plan(run, plan)
-        found = []
-        for chunk_id, length in extents:
-            try:
-                chunk = opened.get(chunk_id)
-            except IntegrityError as error:
-                raise type(error)(f"'{path}': {error.message}") from error
-            if len(chunk) != length:
-                raise ChunkMismatchError(
-                    f"the chunk {chunk_id.hex()} of '{path}' has {len(chunk)} bytes, not {length}"
-                )
-            found.append(chunk)
-        return found
+        return (yield from self._segments.open_plan(run, plan))
 
     def long_value(self, run: Fetcher, value: LongValue, path: str) -> Work[bytes]:
         """Return a value, wherever it is stored.

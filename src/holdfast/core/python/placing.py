@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -11,7 +11,13 @@ from holdfast.base.randomness import Random
 from holdfast.base.sizes import MIB
 from holdfast.core.face import RestoreRules
 from holdfast.core.python import linux_restore as linux
-from holdfast.core.python.contents import ContentReader, Extent, ExtentCursor, data_runs
+from holdfast.core.python.contents import (
+    ContentReader,
+    Extent,
+    ExtentCursor,
+    chunk_of,
+    data_runs,
+)
 from holdfast.core.python.entries import (
     BLOCK_DEVICE,
     CHARACTER_DEVICE,
@@ -330,8 +336,7 @@ class Placer:
                 if holes and not self._rules.sparse:
                     os.posix_fallocate(fd, 0, entry.size)
             writer = _Writer(fd, runs)
-            while (piece := (yield from cursor.next(self._run))) is not None:
-                yield from self._write(writer, piece[1], chunks, shown)
+            yield from self._write(writer, cursor, chunks, shown)
             self.bytes_written += writer.written
             self._metadata.open_thing(fd, entry, owner, xattrs, path)
             if is_replacing:
@@ -341,31 +346,41 @@ class Placer:
             os.close(fd)
 
     def _write(
-        self, writer: "_Writer", extents: list[Extent], chunks: OpenedChunks, shown: str
+        self, writer: "_Writer", cursor: ExtentCursor, chunks: OpenedChunks, shown: str
     ) -> Work[None]:
-        batch: list[Extent] = []
-        size = 0
-        for chunk_id, length in extents:
-            batch.append((chunk_id, length))
-            size += length
-            if size >= _BATCH_BYTES:
-                yield from self._write_batch(writer, batch, chunks, shown)
-                batch, size = [], 0
-        yield from self._write_batch(writer, batch, chunks, shown)
+        """Write all extents; the next batch is fetched and opened while one is written."""
+        ahead: tuple[list[Extent], OpenedChunks] | None = None
+        while (piece := (yield from cursor.next(self._run))) is not None:
+            for batch in _batches(piece[1]):
+                opened = chunks
+                if not all(chunks.has(chunk_id) for chunk_id, _ in batch):
+                    opened = yield from self._contents.begin(self._run, batch, shown)
+                if ahead is not None:
+                    yield from self._write_batch(writer, *ahead, shown)
+                ahead = (batch, opened)
+        if ahead is not None:
+            yield from self._write_batch(writer, *ahead, shown)
 
+    @staticmethod
     def _write_batch(
-        self, writer: "_Writer", batch: list[Extent], chunks: OpenedChunks, shown: str
+        writer: "_Writer", batch: list[Extent], opened: OpenedChunks, shown: str
     ) -> Generator[bool, None, None]:
-        if all(chunks.has(chunk_id) for chunk_id, _ in batch):
-            for chunk_id, length in batch:
-                chunk = chunks.get(chunk_id)
-                if len(chunk) != length:
-                    raise ChunkMismatchError(f"a chunk has {len(chunk)} bytes, not {length}")
-                writer.write(chunk)
-            return
-        for chunk in (yield from self._contents.chunks(self._run, batch, shown)):
-            writer.write(chunk)
+        for extent in batch:
+            writer.write(chunk_of(opened, extent, shown))
         yield True
+
+
+def _batches(extents: list[Extent]) -> Iterator[list[Extent]]:
+    batch: list[Extent] = []
+    size = 0
+    for extent in extents:
+        batch.append(extent)
+        size += extent[1]
+        if size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 class _Writer:

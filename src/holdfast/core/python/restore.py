@@ -32,7 +32,7 @@ from holdfast.core.python.metadata import ATTRIBUTE, OWNER, Metadata
 from holdfast.core.python.node_reader import LeafCursor, NodeReader, Work
 from holdfast.core.python.placing import Placer, is_same
 from holdfast.core.python.reading_run import ReadingRun
-from holdfast.core.python.restore_folders import NOT_RESTORED, Owner, RestoreFolders, refusal
+from holdfast.core.python.restore_folders import NOT_RESTORED, Level, Owner, RestoreFolders, refusal
 from holdfast.core.python.restored_owners import LocalOwners
 from holdfast.core.python.segment_reader import OpenedChunks, SegmentPlan
 from holdfast.core.python.selection import KeyRange, Selection
@@ -115,6 +115,7 @@ class RestoreRun(ReadingRun[Restored]):
         self._pieces: list[_Piece] = []
         self._plan = SegmentPlan(KIND_DATA)
         self._waiting = 0
+        self._ready: tuple[list[_Piece], OpenedChunks] = ([], OpenedChunks())
         self._items = 0
 
     def _release(self) -> None:
@@ -143,6 +144,7 @@ class RestoreRun(ReadingRun[Restored]):
                 yield from self._take(leaf, wanted)
                 yield True
         yield from self._flush()
+        yield from self._place_ready()
         yield from self._folders.finish(self)
         for kind, count in sorted(self._metadata.refused.items()):
             path = self._metadata.first[kind]
@@ -222,13 +224,19 @@ class RestoreRun(ReadingRun[Restored]):
         return frozenset(kept)
 
     def _flush(self) -> Work[None]:
-        """Fetch what the window needs and make what is in it."""
+        """Fetch what the window needs, and make what is in the one before meanwhile."""
         pieces, self._pieces = self._pieces, []
         plan, self._plan = self._plan, SegmentPlan(KIND_DATA)
         self._waiting = 0
         chunks = OpenedChunks()
         if plan.locations:
             chunks = yield from self.segments.open_plan(self, plan)
+        yield from self._place_ready()
+        self._ready = pieces, chunks
+
+    def _place_ready(self) -> Work[None]:
+        """Make what is in the window whose segments are being opened."""
+        (pieces, chunks), self._ready = self._ready, ([], OpenedChunks())
         for piece in pieces:
             if not piece.items and not (piece.met and self._selection.is_whole(piece.folder)):
                 continue
@@ -236,27 +244,30 @@ class RestoreRun(ReadingRun[Restored]):
             if level is None:
                 continue
             level.extra.difference_update(piece.met)
-            place_small, is_new = self._placer.place_small, level.is_new
-            for entry, owner, is_kept in piece.items:
-                try:
-                    if (
-                        is_new
-                        and entry.type == FILE
-                        and not entry.rare
-                        and not is_kept
-                        and place_small(level, entry, owner, chunks)
-                    ):
-                        pass
-                    elif entry.type == FOLDER:
-                        yield from self._folders.place(self, level, entry, owner)
-                    else:
-                        yield from self._placer.place(level, entry, owner, chunks)
-                    self._items += 1
-                except IntegrityError as error:
-                    self.emit(Finding(error.code, level.path(entry.name), error.message))
-                except linux.REFUSED as error:
-                    self.emit(Finding(NOT_RESTORED, level.path(entry.name), refusal(error)))
+            yield from self._place_piece(piece, level, chunks)
         self.emit(Progress(self._items, None, 0, self._placer.bytes_written))
+
+    def _place_piece(self, piece: _Piece, level: Level, chunks: OpenedChunks) -> Work[None]:
+        place_small, is_new = self._placer.place_small, level.is_new
+        for entry, owner, is_kept in piece.items:
+            try:
+                if (
+                    is_new
+                    and entry.type == FILE
+                    and not entry.rare
+                    and not is_kept
+                    and place_small(level, entry, owner, chunks)
+                ):
+                    pass
+                elif entry.type == FOLDER:
+                    yield from self._folders.place(self, level, entry, owner)
+                else:
+                    yield from self._placer.place(level, entry, owner, chunks)
+                self._items += 1
+            except IntegrityError as error:
+                self.emit(Finding(error.code, level.path(entry.name), error.message))
+            except linux.REFUSED as error:
+                self.emit(Finding(NOT_RESTORED, level.path(entry.name), refusal(error)))
 
 
 def _small_ids(entry: Entry) -> list[bytes]:
