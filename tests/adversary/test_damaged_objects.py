@@ -4,10 +4,11 @@ In the vault of ``doubles.scenario``: verify and its blind twin name the damaged
 the points that it touches, and every other point restores as always.
 """
 
+import itertools
 import random
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -22,17 +23,25 @@ from doubles.scenario import (
 )
 from holdfast.base.clock import SystemClock
 from holdfast.base.ids import PackId, PointId
+from holdfast.base.secrets import Secret
+from holdfast.crypto.signatures import sign as crypto_sign
+from holdfast.crypto.signatures import signing_public_key
 from holdfast.format import frames, names
 from holdfast.format.errors import FormatError
+from holdfast.format.session import Packlist, Session
+from holdfast.format.tables import Body
+from holdfast.format.writer import WriterCertificate
 from holdfast.vault.errors import DamagedObjectError
 from holdfast.vault.inventory import read_inventory
-from holdfast.vault.objects import ObjectStore
+from holdfast.vault.objects import ObjectStore, parse
 from holdfast.vault.pack_looks import PackLook
 from holdfast.vault.relations import Relations
 from holdfast.vault.report import Report
 
-FRAME_FIELDS = (0, 7, 8, 9, 10, 11, 12, 15, 16, 19, 20, 27, 28, 31)
-"""Magic, kind, version, zero, the three lengths, zero: the first and last byte of most."""
+pytestmark = pytest.mark.slow
+
+FRAME_FIELDS = (0, 8, 9, 10, 15, 19, 27, 31)
+"""Magic, kind, version, zero, the last bytes of the three lengths, zero."""
 
 
 @dataclass
@@ -159,8 +168,8 @@ def _telling_positions(data: bytes) -> Iterator[int]:
         signatures = int.from_bytes(data[16:20], "big")
         yield from (32 + body - 1, 32 + body // 2)
         if signatures:
-            yield from (32 + body, 32 + body + 1, 32 + body + 33, 32 + body + signatures - 1)
-    yield from random.Random(len(data)).sample(range(len(data)), 4)
+            yield from (32 + body, 32 + body + 33)
+    yield from random.Random(len(data)).sample(range(len(data)), 2)
 
 
 def test_both_verifies_name_an_object_with_one_bit_turned_over(vault: Vault) -> None:
@@ -205,7 +214,7 @@ def test_an_object_of_another_length_is_named(vault: Vault, how: str) -> None:
 def test_two_objects_of_one_kind_that_changed_places_are_named(vault: Vault) -> None:
     for kind in range(1, 14):
         of_kind = sorted(vault.of_kind(kind))
-        for first, second in zip(of_kind, of_kind[1:], strict=False):
+        for first, second in itertools.pairwise(of_kind):
             changes = {first: vault.objects[second], second: vault.objects[first]}
             _check_commands(vault, changes, first, second)
             _check_restores(vault, changes)
@@ -213,16 +222,14 @@ def test_two_objects_of_one_kind_that_changed_places_are_named(vault: Vault) -> 
 
 def test_two_objects_of_different_kinds_that_changed_places_are_named(vault: Vault) -> None:
     kinds = sorted({_kind(name) for name in vault.objects})
-    firsts = [sorted(vault.of_kind(kind))[0] for kind in kinds]
-    for first, second in zip(firsts, firsts[1:], strict=False):
+    firsts = [min(vault.of_kind(kind)) for kind in kinds]
+    for first, second in itertools.pairwise(firsts):
         changes = {first: vault.objects[second], second: vault.objects[first]}
         _check_commands(vault, changes, first, second)
 
 
 def test_a_missing_object_is_named(vault: Vault) -> None:
-    """All that counts. What is left over for gc may go at any time, and so may leases and slots
-    that were removed.
-    """
+    """All that counts; left-overs for gc, leases, and ways in that were removed may be missing."""
     closed = vault.scenario.desk.closed()
     current = {slot.slot_hash.hex() for slot in closed.chain.current.body.slots}
     may_go = set(unreferenced(vault.objects))
@@ -298,3 +305,34 @@ def test_a_valid_object_in_the_folder_of_another_session_is_named(vault: Vault) 
         first, second, *_ = sorted(vault.of_kind(kind))
         moved = f"{first.rpartition('/')[0]}/{second.rpartition('/')[2]}"
         _check_commands(vault, {moved: vault.objects[second]}, moved)
+
+
+def test_a_forged_object_is_named_also_beside_a_certificate_of_a_change_that_does_not_stand(
+    vault: Vault,
+) -> None:
+    """Left-overs of a half rotation excuse nothing that their writer did not sign."""
+    chain = vault.scenario.desk.closed().chain
+    forger = Secret(b"f" * 32)
+
+    def sign(message: bytes) -> list[tuple[bytes, bytes]]:
+        return [(signing_public_key(forger), crypto_sign(forger, message))]
+
+    def forged(name: str, body: Body) -> tuple[str, bytes]:
+        data = frames.build(_kind(name), body.to_body(), sign=sign, vault_id=chain.vault_id)
+        return _renamed(name, frames.object_hash(data)), data
+
+    session_name = min(vault.of_kind(frames.KIND_SESSION))
+    session = parse(session_name, vault.objects[session_name], Session).body
+    certificate_name = names.writer_name(chain.vault_id, session.certificate_hash)
+    certificate = parse(certificate_name, vault.objects[certificate_name], WriterCertificate).body
+    left_over, left_data = forged(certificate_name, replace(certificate, epoch=chain.epoch + 1))
+    packlist_name = next(
+        name for name in vault.of_kind(frames.KIND_PACKLIST) if session.session_id.hex() in name
+    )
+    packlist = parse(packlist_name, vault.objects[packlist_name], Packlist).body
+    false, false_data = forged(packlist_name, replace(packlist, first_position=1000))
+
+    quiet = vault.twin({left_over: left_data})
+    assert not quiet.verify().problems
+    assert any(left_over in note for note in quiet.verify_blind().notes)
+    _check_commands(vault, {left_over: left_data, false: false_data}, false)

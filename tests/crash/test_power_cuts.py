@@ -5,13 +5,16 @@ and a gc leaves nothing that no restore point needs. `pytest -s` prints the numb
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from doubles.clock import ManualClock
+from doubles.files import VolatileFiles
+from doubles.randomness import CountedRandom
 from doubles.reach import unreferenced
 from doubles.scenario import (
     SECOND_PASSWORD,
@@ -28,7 +31,10 @@ from doubles.scenario import (
 from doubles.storage import DyingBackend, PowerCut
 from holdfast.base.ids import PointId
 from holdfast.storage.interface import Bytes, StorageBackend
+from holdfast.storage.local import LocalBackend
 from holdfast.storage.memory import MemoryBackend
+
+pytestmark = pytest.mark.slow
 
 NEW_PASSWORD = "a new way"
 
@@ -291,11 +297,15 @@ def _nothing_is_wrong(desk: Desk) -> None:
 class Cuts:
     """Does a command over and over, and cuts it short each time a little later."""
 
+    name: str
     start: Start
     command: Command
     folder: Path
     _restored: set[frozenset[str]] = field(default_factory=set)
     """Storages that earlier points were restored from; reading only, a cut leaves the same one."""
+    is_thorough: bool = False
+    """Go on after every cut, also where it left the same as the one before it (it only read)."""
+    _seen: set[frozenset[tuple[str, int]]] = field(default_factory=set)
     _turn: int = 0
 
     def calls(self) -> int:
@@ -312,9 +322,50 @@ class Cuts:
         desk = self._desk(DyingBackend(memory, dies_before=number), f"{number}/machine")
         with pytest.raises(PowerCut):
             self.command.run(desk)
+        state = _state(memory, desk.folders.state)
+        if self.is_thorough or state not in self._seen:
+            self._seen.add(state)
+            self.check_earlier_points(memory, folder)
+            self.go_on(desk.after_reboot(memory), folder)
+        shutil.rmtree(folder)
+
+    def file_calls(self) -> int:
+        """Return how often the whole command changes or syncs anything in a local folder."""
+        _, files = self._in_folder("counted-files", None)
+        return len(files.calls)
+
+    def cut_files(self, number: int) -> None:
+        """Cut the power before the changing call *number*; what was not synced is gone."""
+        survivors, files = self._in_folder(f"f{number}", number)
+        assert files.is_dead
+        folder = self.folder / f"f{number}"
+        local = LocalBackend(survivors, clock=ManualClock(), random=CountedRandom())
+        memory = backend_of(objects_of(local))
+        local.close()
         self.check_earlier_points(memory, folder)
+        desk = replace(self.start.desk, folder=folder / "machine", seed="files")
         self.go_on(desk.after_reboot(memory), folder)
         shutil.rmtree(folder)
+
+    def _in_folder(self, name: str, dies_before: int | None) -> tuple[Path, VolatileFiles]:
+        """Do the command in a local folder; return what survives, and what was called."""
+        folder = self.folder / name
+        root = folder / "repository"
+        root.mkdir(parents=True)
+        prepared = LocalBackend(root, clock=ManualClock(), random=CountedRandom())
+        for object_name, data in self.start.objects.items():
+            prepared.put(object_name, data)
+        prepared.close()
+        files = VolatileFiles(root, dies_before=dies_before)
+        backend = LocalBackend(root, clock=ManualClock(), random=CountedRandom("f"), files=files)
+        try:
+            with suppress(PowerCut):
+                self.command.run(self.start.desk.moved(backend, folder / "machine"))
+        finally:
+            backend.close()
+        files.survivors(folder / "survivors")
+        files.release()
+        return folder / "survivors", files
 
     def check_earlier_points(self, memory: MemoryBackend, folder: Path) -> None:
         """Restore, on a machine that has never seen the vault, all that has to be there."""
@@ -336,8 +387,19 @@ class Cuts:
         _check_points(desk, self.start.contents, self.command.may_go, folder, turn=self._turn)
         self.command.succeeded(desk, folder)
 
-    def _desk(self, backend: DyingBackend, name: str) -> Desk:
+    def _desk(self, backend: StorageBackend, name: str) -> Desk:
         return self.start.desk.moved(backend, self.folder / name)
+
+
+def _state(memory: MemoryBackend, folder: Path) -> frozenset[tuple[str, int]]:
+    """Return what a cut left: names of objects, and what the machine remembers."""
+    stored = [(item.name, 0) for item in memory.list("")]
+    remembered = [
+        (str(path.relative_to(folder)), path.stat().st_size)
+        for path in folder.rglob("*")
+        if path.is_file()
+    ]
+    return frozenset([*stored, *remembered])
 
 
 def _check_points(
@@ -362,24 +424,69 @@ def _check_points(
 def cuts(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cuts:
     folder = tmp_path / "case"
     folder.mkdir()
-    start, command = CASES[request.param](
-        build_scenario(tmp_path / "scenario"), folder, monkeypatch
-    )
-    return Cuts(start, command, tmp_path)
+    name = request.param
+    start, command = CASES[name](build_scenario(tmp_path / "scenario"), folder, monkeypatch)
+    return Cuts(name, start, command, tmp_path)
+
+
+def _each(numbers: Iterable[int], cut: Callable[[int], None]) -> None:
+    for number in numbers:
+        try:
+            cut(number)
+        except BaseException as error:
+            error.add_note(f"cut before call {number}")
+            raise
 
 
 @pytest.mark.parametrize("cuts", CASES, indirect=True, ids=str)
 def test_a_power_cut_before_any_call_loses_nothing(
-    cuts: Cuts, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+    cuts: Cuts, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    _check_cuts(cuts, capsys)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("cuts", CASES, indirect=True, ids=str)
+def test_a_power_cut_before_any_call_loses_nothing_and_all_goes_on_after_each(
+    cuts: Cuts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cuts.is_thorough = True
+    _check_cuts(cuts, capsys)
+
+
+def _check_cuts(cuts: Cuts, capsys: pytest.CaptureFixture[str]) -> None:
     calls = cuts.calls()
-    with capsys.disabled():
-        print(f"\n{request.node.callspec.id}: {calls} calls of the storage")
+    _say(capsys, f"{cuts.name}: {calls} calls of the storage")
     assert calls > 3
 
-    for number in range(1, calls + 1):
-        try:
-            cuts.cut(number)
-        except BaseException as error:
-            error.add_note(f"cut before call {number} of {calls}")
-            raise
+    _each(range(1, calls + 1), cuts.cut)
+
+
+def _say(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    with capsys.disabled():
+        print(f"\n{text}")  # noqa: T201 - the numbers are for the one who runs the tests
+
+
+def _check_lost_writes(cuts: Cuts, capsys: pytest.CaptureFixture[str], sample: int | None) -> None:
+    calls = cuts.file_calls()
+    _say(capsys, f"{cuts.name}: {calls} changing calls of the file system")
+    numbers = range(1, calls + 1)
+    step = 1 if sample is None else max(1, calls // sample)
+
+    _each(numbers[step // 2 :: step], cuts.cut_files)
+
+
+@pytest.mark.parametrize("cuts", CASES, indirect=True, ids=str)
+def test_writes_that_were_never_synced_may_be_lost(
+    cuts: Cuts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a folder, with all that the system may forget; some of the cuts, evenly spread."""
+    _check_lost_writes(cuts, capsys, sample=5)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("cuts", CASES, indirect=True, ids=str)
+def test_writes_that_were_never_synced_may_be_lost_at_every_call(
+    cuts: Cuts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _check_lost_writes(cuts, capsys, sample=None)

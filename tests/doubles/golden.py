@@ -123,13 +123,13 @@ def _second_tree(source: Path) -> None:
 def _settle(source: Path) -> None:
     """Give everything modes and times that depend on nothing but its path."""
     everything = sorted(source.rglob("*"), reverse=True)
-    for number, path in enumerate([*everything, source]):
+    for _number, path in enumerate([*everything, source]):
         status = path.lstat()
         if not stat.S_ISLNK(status.st_mode) and path.name != "private":
             path.chmod(0o755 if stat.S_ISDIR(status.st_mode) else 0o644)
     names = {path: number for number, path in enumerate(sorted([*everything, source]))}
     for path in [*everything, source]:
-        if os.stat(path, follow_symlinks=False).st_nlink == 1 or path.is_dir():
+        if path.lstat().st_nlink == 1 or path.is_dir():
             time_ns = 1_700_000_000_123_456_789 + names[path] * 1_000_000_007
         else:
             time_ns = 1_600_000_000_987_654_321

@@ -157,7 +157,7 @@ class Desk:
         self,
         template: VaultObject = TINY,
     ) -> VaultId:
-        """Make a repository and this machine's write-only key, in the order of ``holdfast init``."""
+        """Make a repository and this machine's write-only key, as ``holdfast init`` does."""
         is_sealed = template.suite != suite_named("none").number
         way = (
             WayIn(PasswordUnlocker(self.password), "a hint", self.parameters)
@@ -199,7 +199,7 @@ class Desk:
         self._save_key(identity, made.name)
 
     def backup(self, source: Path, *, root: bytes | None = None) -> BackupResult:
-        """Back the folder *source* up; its name is that of the series, *root* what the point says."""
+        """Back the folder *source* up; its name is the series', *root* what the point says."""
         self.clock.advance(60)
         session = BackupSession(
             self.closed().with_writer(self.writer_key()),
