@@ -53,6 +53,7 @@ check: environment
 	$(BIN)/mypy --scripts-are-modules tools/*
 	$(BIN)/lint-imports --no-cache
 	$(RUN) tools/list-errors --check
+	$(RUN) tools/make-worked-example --check
 	$(RUN) tools/list-commands --check
 
 test: environment
@@ -69,6 +70,7 @@ bench: environment
 
 docs: environment
 	$(RUN) tools/list-errors
+	$(RUN) tools/make-worked-example
 	$(RUN) tools/list-commands
 
 # No file may name the index that served the packages (docs/adr/0002), hence not uv.lock.

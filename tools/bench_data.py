@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 MIB: Final = 1 << 20
-_POOL_BYTES: Final = 64 * MIB
+_POOL_BYTES: Final = 32 * MIB
 _WORDS: Final = 60_000
 _FILES_A_FOLDER: Final = 14
 _MEDIAN_BYTES: Final = 3_500

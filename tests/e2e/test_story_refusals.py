@@ -1,5 +1,6 @@
 """Bad input: each refusal is a sentence with a code, and leaves everything as it was."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -152,10 +153,11 @@ def test_a_missing_vault_object_is_damage_for_verify(filled: CommandLine) -> Non
 
 def test_a_newer_format_is_refused_with_a_clear_sentence(filled: CommandLine) -> None:
     """Not taken for damage."""
-    # Version byte of the marker's frame; its hash at the end no longer matters then.
+    # Version byte of the marker's frame, and the hash at its end to fit: else it is only damaged.
     marker = filled.repository / "holdfast-repository"
     data = bytearray(marker.read_bytes())
     data[9] = 1
+    data[-32:] = hashlib.sha256(data[:-32]).digest()
     marker.chmod(0o600)
     marker.write_bytes(data)
 

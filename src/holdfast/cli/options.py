@@ -1,6 +1,6 @@
 """Options that stand before or after any command, and the kinds of command that take them."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -26,16 +26,16 @@ class GlobalOptions:
     dry_run: bool = False
     yes: bool = False
     password_file: Path | None = None
-    password_command: str | None = None
+    password_command: str | None = field(default=None, repr=False)
     key_file: Path | None = None
     vault: str | None = None
 
     def joined(self, later: "GlobalOptions") -> "GlobalOptions":
         """Return both together; what stands later on the line wins."""
         said = {
-            field.name: getattr(later, field.name)
-            for field in fields(later)
-            if getattr(later, field.name)
+            item.name: getattr(later, item.name)
+            for item in fields(later)
+            if getattr(later, item.name)
         }
         if self.verbose and later.verbose:
             said["verbose"] = self.verbose + later.verbose
@@ -121,12 +121,18 @@ def _parameters(declaration: object) -> list[TyperOption]:
     return [p for p in typer.main.get_command(app).params if isinstance(p, TyperOption)]
 
 
-_NAMES: Final = tuple(field.name for field in fields(GlobalOptions))
+_NAMES: Final = tuple(item.name for item in fields(GlobalOptions))
+
+
+_PATHS: Final = ("password_file", "key_file")
 
 
 def _absorb(ctx: Context) -> None:
     """Move the global options from the parsed parameters into the context's object."""
-    said = GlobalOptions(**{name: ctx.params.pop(name) for name in _NAMES})
+    values = {name: ctx.params.pop(name) for name in _NAMES}
+    # Typer makes paths of text only for the parameters that a command itself receives.
+    paths = {name: Path(values[name]) for name in _PATHS if values[name] is not None}
+    said = GlobalOptions(**{**values, **paths})
     ctx.params.pop("help_all", None)
     before = ctx.obj if isinstance(ctx.obj, GlobalOptions) else GlobalOptions()
     ctx.obj = before.joined(said)

@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +36,7 @@ class SecretOptions:
     """Where one secret may come from."""
 
     password_file: Path | None = None
-    password_command: str | None = None
+    password_command: str | None = field(default=None, repr=False)
     key_file: Path | None = None
     password: Secret | None = None
 
@@ -54,6 +54,7 @@ class SecretSources:
         """*given* and *new* are tried in order; the first that names a source counts."""
         self._output = output
         self._given = next((options for options in given if options), SecretOptions())
+        self._typed: Unlocker | None = None
         self._new = next((options for options in new if options), SecretOptions())
 
     @property
@@ -88,6 +89,10 @@ class SecretSources:
                 "A password is needed, none was given, and there is no terminal to ask on.",
                 hint="Use --password-file or --password-command, or HOLDFAST_PASSWORD_FILE.",
             )
+        if self._typed is not None:
+            # A plan and its application are one question to a person.
+            yield (self._typed,)
+            self._typed = None
         shown = f" (hint: {'; '.join(printable(hint) for hint in hints)})" if any(hints) else ""
         for attempt in range(_ATTEMPTS):
             if attempt:
@@ -96,7 +101,10 @@ class SecretSources:
             typed = _typed(f"Password{shown}{ending}: ")
             if may_skip and not typed:
                 return
-            yield (PasswordUnlocker(typed),)
+            # Whoever asked comes back for another one only if this one opened nothing.
+            self._typed = PasswordUnlocker(typed)
+            yield (self._typed,)
+            self._typed = None
 
     def new_unlocker(self, what: str) -> Unlocker:
         """Return a new way in, asked for twice where it is typed.

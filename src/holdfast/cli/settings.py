@@ -5,7 +5,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
@@ -31,7 +31,7 @@ class Settings:
 
     repository: str | None
     password_file: Path | None
-    password_command: str | None
+    password_command: str | None = field(repr=False)
     password: Secret | None
     key_file: Path | None
     config_folder: Path

@@ -276,7 +276,7 @@ def _parse(kind: int, known: _Kind, data: memoryview) -> StoredObject:
     signatures = _parse_signatures(known, bytes(data[body_end:signatures_end]))
     attachment = data[signatures_end:]
     if known.ends_with_hash:
-        if hashlib.sha256(data[:signatures_end]).digest() != attachment:
+        if not _ends_with_its_hash(data):
             raise AttachmentError(f"The hash at the end of the {known.word} is not its own.")
         return StoredObject(kind, body, signatures, b"")
     if bool(attachment_bytes) != known.has_attachment:
@@ -291,6 +291,11 @@ def _parse(kind: int, known: _Kind, data: memoryview) -> StoredObject:
     return StoredObject(kind, body, signatures, attachment)
 
 
+def _ends_with_its_hash(data: memoryview) -> bool:
+    digest = hashlib.sha256().digest_size
+    return hashlib.sha256(data[:-digest]).digest() == data[-digest:]
+
+
 def _parse_frame(kind: int, known: _Kind, data: memoryview) -> tuple[int, int, int]:
     """Check the frame; return the lengths of body, signatures and attachment."""
     if len(data) > known.limit_bytes:
@@ -303,6 +308,9 @@ def _parse_frame(kind: int, known: _Kind, data: memoryview) -> tuple[int, int, i
     if magic != MAGIC:
         raise FrameError(f"The {known.word} does not begin like an object of Holdfast.")
     if version != VERSION:
+        if known.ends_with_hash and not _ends_with_its_hash(data):
+            # No name tells damage from a newer version here.
+            raise AttachmentError(f"The hash at the end of the {known.word} is not its own.")
         raise UnsupportedFormatError(
             f"The {known.word} has format version {version}; this release knows version {VERSION}.",
             hint="A newer Holdfast may have written it.",

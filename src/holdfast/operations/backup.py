@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -264,15 +264,15 @@ class _StreamStart:
         pipe = self._stream.open_pipe()
         self._stack.callback(os.close, pipe)
         run = writer.stream(pipe, self._name, started_ns=started_ns)
-        return _UntilFinished(run, self._stream.finish)
+        return _UntilFinished(run, self._stream)
 
 
 class _UntilFinished:
     """A run that has a result only after the verdict on its source was good."""
 
-    def __init__(self, run: Run[Written], finish: Callable[[], None]) -> None:
+    def __init__(self, run: Run[Written], stream: CommandSource | StdinSource) -> None:
         self._run = run
-        self._finish = finish
+        self._stream = stream
         self._is_judged = False
 
     def step(self, timeout_seconds: float) -> Sequence[Event]:
@@ -288,6 +288,8 @@ class _UntilFinished:
         self._run.failed(ticket, code)
 
     def cancel(self) -> None:
+        # First, or the run would wait for a reader that waits for the command.
+        self._stream.stop()
         self._run.cancel()
 
     def result(self) -> Written | None:
@@ -298,7 +300,7 @@ class _UntilFinished:
         """
         result = self._run.result()
         if result is not None and not self._is_judged:
-            self._finish()
+            self._stream.finish()
             self._is_judged = True
         return result
 

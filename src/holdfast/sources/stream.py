@@ -1,10 +1,13 @@
 """Streams: standard input, or what a command prints. The command's exit status decides."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self
+from typing import IO, Final, Self
 
 from holdfast.sources.errors import (
     CommandFailedError,
@@ -36,6 +39,9 @@ class StdinSource:
         except OSError as error:
             raise SourceUnreadableError("There is no standard input to back up.") from error
 
+    def stop(self) -> None:
+        """Do nothing: whoever writes into this process is not ours to end."""
+
     def finish(self) -> None:
         """Return: what was read to its end is whole, as far as anybody can know."""
 
@@ -66,14 +72,18 @@ class CommandSource:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the command and what it has started, so that nobody waits for its output."""
         process = self._process
-        if process is None or process.poll() is not None:
+        if process is None or process.returncode is not None:
             return
-        process.terminate()
+        _signal(process, signal.SIGTERM)
         try:
             process.wait(_PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
+            _signal(process, signal.SIGKILL)
             process.wait()
 
     def open_pipe(self) -> int:
@@ -82,20 +92,30 @@ class CommandSource:
         Raises:
             CommandNotFoundError: it cannot be started.
         """
+        # Started by a thread: an interrupt reaches the main thread only, so that whenever it comes
+        # the process is known here and is ended with the block.
+        with ThreadPoolExecutor(1) as starter:
+            output = starter.submit(self._start).result()
+        with output:
+            return os.dup(output.fileno())
+
+    def _start(self) -> IO[bytes]:
         try:
-            process = subprocess.Popen(  # noqa: S603 - the person's own command, without a shell
-                self._words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+            # In a group of its own, so that what the command starts can be ended with it.
+            self._process = subprocess.Popen(  # noqa: S603 - the person's own command, without a shell
+                self._words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                process_group=0,
             )
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise CommandNotFoundError(
                 f"The command '{self._words[0]}' cannot be started: {reason}."
             ) from error
-        self._process = process
-        if process.stdout is None:
+        if self._process.stdout is None:
             raise CommandNotFoundError(f"The command '{self._words[0]}' has no output.")
-        with process.stdout as output:
-            return os.dup(output.fileno())
+        return self._process.stdout
 
     def finish(self) -> None:
         """Wait for the command; call it when its output has ended, before a point is made.
@@ -112,3 +132,8 @@ class CommandSource:
                 f"The command '{self._words[0]}' {how}; no restore point was made.",
                 hint="What it printed may be incomplete. Run it alone to see why it fails.",
             )
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

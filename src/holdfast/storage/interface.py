@@ -175,6 +175,14 @@ class LocalFiles(Protocol):
         """
         ...
 
+    def strangers(self) -> Sequence[str]:
+        """Return what lies below the root and can be no object: paths, made readable, sorted.
+
+        These are names that no object can have, and whatever is neither file nor folder. Files of
+        puts under way are none. ``list`` shows all other files.
+        """
+        ...
+
     def is_empty(self) -> bool:
         """Tell whether the root holds nothing, not even files that are no objects.
 

@@ -225,6 +225,30 @@ class LocalBackend:
                             found.append(ObjectInfo(name, size_bytes))
             yield from found
 
+    def strangers(self) -> Sequence[str]:
+        """Return what lies below the root and can be no object; see the interface."""
+        found: list[str] = []
+        waiting = [""]
+        while waiting:
+            current = waiting.pop()
+            with (
+                suppress(ObjectMissingError),
+                self._errors(current),
+                self._folder(current.split("/")[:-1]) as folder,
+                os.scandir(folder) as entries,
+            ):
+                for entry in entries:
+                    name = current + entry.name
+                    if entry.name.startswith(_TEMPORARY) or name in _NOT_FOREIGN:
+                        continue
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    if is_valid_name(name) and is_folder:
+                        waiting.append(name + "/")
+                    elif not (is_valid_name(name) and entry.is_file(follow_symlinks=False)):
+                        readable = os.fsencode(name).decode("utf-8", "backslashreplace")
+                        found.append(readable + "/" * is_folder)
+        return sorted(found)
+
     def delete(self, name: str) -> None:
         """Remove the object, durably, and folders that it leaves empty; see the interface."""
         check_name(name)

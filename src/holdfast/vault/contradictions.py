@@ -158,7 +158,7 @@ def _points(relations: Relations) -> Iterator[Finding]:
         refs_name = names.refs_name(vault_id, point.refs_hash)
         refs = inventory.refs.get(point.refs_hash)
         if refs is None:
-            if refs_name not in inventory.sizes and not _is_unfinished(inventory, point):
+            if refs_name not in inventory.sizes and not _is_unfinished(inventory, point_id, point):
                 yield Finding(refs_name, _MISSING, said)
             continue
         if (refs.session_id, refs.writer_id, tuple(item.session_id for item in refs.sessions)) != (
@@ -194,10 +194,16 @@ def _needed_indexes(relations: Relations) -> Iterator[Finding]:
         yield Finding(name, _MISSING, f"No index object names needed packs of session {which}.")
 
 
-def _is_unfinished(inventory: Inventory, point: Point) -> bool:
-    """Tell whether the session never said that it ended: then nobody was told of the point."""
+def _is_unfinished(inventory: Inventory, point_id: PointId, point: Point) -> bool:
+    """Tell whether nobody was ever told of the point: its refs were collected before the last look.
+
+    Its session never said that it ended, or it ended with the point that it made instead.
+    """
     leases = inventory.leases.get(point.session_id)
-    return bool(leases) and not leases[max(leases)].ended if leases else False
+    if not leases:
+        return False
+    last = leases[max(leases)]
+    return not last.ended or last.point != point_id
 
 
 def _needed_packs(relations: Relations, point: Point) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from holdfast.format.session import Session
 from holdfast.keys.errors import UnknownEpochError
 from holdfast.keys.keyring import ReadRing
 from holdfast.storage.interface import local_files
-from holdfast.vault import gc_plan
+from holdfast.vault import gc_plan, index_rules
 from holdfast.vault.check_errors import MergeRaceError
 from holdfast.vault.gc_looks import GcLooks, check_understood
 from holdfast.vault.inventory import Inventory, read_inventory
@@ -297,7 +297,9 @@ class GcRun:
                 name: body for name, body in looks.indexes().items() if body.group_id == group_id
             }
             gone = self._gone_sessions(looks, bodies.values()) if merge else frozenset()
-            known = {drop for body in gc_plan.active(bodies).values() for drop in body.drops}
+            known = {
+                drop for body in gc_plan.active(bodies).values() for drop in index_rules.drops(body)
+            }
             stand_ins = gc_plan.plan_stand_ins(
                 bodies,
                 new_drops=[drop for drop in new_drops if drop not in known],

@@ -13,6 +13,7 @@ from holdfast.format.index_body import Drop, IndexBody
 from holdfast.format.maintenance import Forget
 from holdfast.format.point import Point
 from holdfast.format.session import Lease
+from holdfast.vault import index_rules
 
 TIER: Final = 8
 _TIER_BITS: Final = 3
@@ -122,14 +123,13 @@ class StandIn:
 
 def active(bodies: Mapping[IndexId, IndexBody]) -> dict[IndexId, IndexBody]:
     """Return the objects that no other one replaces."""
-    replaced = {name for body in bodies.values() for name in body.replaces}
-    return {name: body for name, body in bodies.items() if name not in replaced}
+    gone = index_rules.replaced(bodies)
+    return {name: body for name, body in bodies.items() if name not in gone}
 
 
 def left_over(bodies: Mapping[IndexId, IndexBody]) -> frozenset[IndexId]:
     """Return the objects that another one stands in for and that are still there."""
-    replaced = {name for body in bodies.values() for name in body.replaces}
-    return frozenset(replaced & bodies.keys())
+    return frozenset(index_rules.replaced(bodies))
 
 
 def sessions_named(bodies: Iterable[IndexBody]) -> frozenset[SessionId]:
@@ -157,7 +157,7 @@ def plan_stand_ins(
     *index_bytes*, as far as that can be told before rows are taken out.
     """
     counting = active(bodies)
-    dead = {drop.pack_id for body in counting.values() for drop in body.drops}
+    dead = {drop.pack_id for body in counting.values() for drop in index_rules.drops(body)}
     dead.update(drop.pack_id for drop in new_drops)
     gone = frozenset(gone)
     chosen = {
@@ -172,7 +172,7 @@ def plan_stand_ins(
     pending = tuple(new_drops)
     for batch in batches or ([()] if pending else []):
         packs = [pack for name in batch for pack in _of_gone(counting[name], gone)]
-        drops = {drop for name in batch for drop in counting[name].drops}
+        drops = {drop for name in batch for drop in index_rules.drops(counting[name])}
         drops.update(pending)
         pending = ()
         kept = sorted(drop for drop in drops if drop.session_id not in gone)

@@ -6,11 +6,11 @@ docs/design/gc.md): every refresh lists anew.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from holdfast.base.errors import SignatureError
+from holdfast.base.errors import IntegrityError, KeysError, SignatureError
 from holdfast.base.ids import GroupId, IndexId, ObjectHash, PackId, SessionId, WriterId
 from holdfast.core import Engine, Index, IndexKeys
 from holdfast.crypto.hashing import sha256
@@ -46,6 +46,8 @@ class IndexView:
     dropped: frozenset[PackId] = frozenset()
     not_signed: tuple[str, ...] = ()
     """Names of objects that are ignored because nobody who may has signed them."""
+    unusable: tuple[str, ...] = ()
+    """Names of objects that cannot be used, which only who reads gets along without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +93,20 @@ class IndexCache:
         self._reads = reads
         self._folder = folder
         self._bodies: dict[IndexId, IndexBody] = {}
+        self._unusable: list[str] = []
 
     def refresh(self) -> IndexView:
         """List, fetch what is new, drop what is gone or replaced; return what counts now.
 
+        Who reads gets along without an object that is damaged: what only that one names is not
+        found, and says so when it is needed. Who writes does not, since it may be the only one that
+        says of a pack that it is gone.
+
         Raises:
-            DamagedObjectError: an object is not what its name says.
-            KeysError, IntegrityError: an object does not open.
+            DamagedObjectError: an object is not what its name says, and this is not for reading.
+            KeysError, IntegrityError: an object does not open, and this is not for reading.
         """
+        self._unusable = []
         listed = self._vault.objects.list(frames.KIND_INDEX, group_id=self._group_id)
         bodies, not_signed = self._read_bodies(listed)
         view = combine(bodies, tuple(not_signed))
@@ -110,9 +118,15 @@ class IndexCache:
         for item in listed:
             name = IndexId(item.hash)
             if name in wanted and name not in opened:
-                with suppress(MissingObjectError):
+                try:
                     self.index.add([(name, self._vault.objects.get(item.name))])
-        return view
+                except MissingObjectError:
+                    continue
+                except (IntegrityError, KeysError):
+                    if not self._reads:
+                        raise
+                    self._unusable.append(item.name)
+        return replace(view, unusable=tuple(self._unusable))
 
     def _read_bodies(self, listed: Sequence[Listed]) -> tuple[dict[IndexId, IndexBody], list[str]]:
         found: dict[IndexId, IndexBody] = {}
@@ -129,6 +143,11 @@ class IndexCache:
                     continue
                 except MissingObjectError:
                     # Deleted since it was listed, or its session was: then it does not count.
+                    continue
+                except (IntegrityError, KeysError):
+                    if not self._reads:
+                        raise
+                    self._unusable.append(item.name)
                     continue
                 body = loaded.body
                 self._keep(name, body)

@@ -19,6 +19,8 @@ from holdfast.base.ids import (
     VaultId,
     WriterId,
 )
+from holdfast.crypto.errors import BadSignatureError
+from holdfast.crypto.signatures import verify
 from holdfast.format import frames, names
 from holdfast.format.errors import UnsupportedFormatError
 from holdfast.format.index_body import IndexBody
@@ -34,6 +36,7 @@ from holdfast.keys.errors import ChainError
 from holdfast.keys.slots import read_slot
 from holdfast.keys.statements import KeyChain
 from holdfast.keys.writers import read_certificate
+from holdfast.storage.interface import local_files
 from holdfast.vault.attribution import check_attributed
 from holdfast.vault.check_errors import MisplacedObjectError
 from holdfast.vault.errors import (
@@ -41,6 +44,7 @@ from holdfast.vault.errors import (
     MissingObjectError,
     WrongSignerError,
 )
+from holdfast.vault.index_rules import replaced
 from holdfast.vault.objects import Listed, Loaded, ObjectStore, parse
 from holdfast.vault.report import ProblemKind
 from holdfast.vault.trust import Verifier
@@ -169,6 +173,11 @@ class Inventory:
             for finding in self.findings
         )
 
+    def report_stranger(self, name: str) -> None:
+        """Take note of what is no object at all, so that nothing rests on it."""
+        detail = "No object of the format has this name."
+        self.findings.append(Finding(name, ProblemKind.ADDITIONAL, detail))
+
     def report(self, name: str, kind: ProblemKind, detail: str) -> None:
         """Take note of an object that is not used."""
         self.findings.append(Finding(name, kind, detail))
@@ -176,12 +185,12 @@ class Inventory:
 
     def replaced(self) -> set[IndexId]:
         """Return the index objects that another one stands in for."""
-        return {name for body in self.indexes.values() for name in body.replaces}
+        return replaced(self.indexes)
 
     def active_indexes(self) -> dict[IndexId, IndexBody]:
         """Return the index objects that count."""
-        replaced = self.replaced()
-        return {name: body for name, body in self.indexes.items() if name not in replaced}
+        gone = self.replaced()
+        return {name: body for name, body in self.indexes.items() if name not in gone}
 
     def forgotten(self) -> set[PointId]:
         """Return the points that were dropped on purpose."""
@@ -235,11 +244,12 @@ def _read_root(objects: ObjectStore, found: Inventory) -> None:
     for item in listed:
         parsed = names.parse_name(item.name)
         if parsed is None:
-            found.report(
-                item.name, ProblemKind.ADDITIONAL, "No object of the format has this name."
-            )
+            found.report_stranger(item.name)
         elif parsed.vault_id == objects.vault_id and parsed.kind == frames.KIND_VAULT:
             found.sizes[item.name] = item.size_bytes
+    local = local_files(objects.backend)
+    for path in () if local is None else local.strangers():
+        found.report_stranger(path)
     name = names.MARKER_NAME
     try:
         data = objects.get(name)
@@ -347,6 +357,13 @@ def _read_one(
         return
     try:
         _check_signer(loaded, verifier, found)
+    except _LostChangeError:
+        # Not a lost writer: what does not hold under certificates that stand is not signed.
+        found.unattributed.add(listed.name)
+        found.notes.append(
+            f"Writer certificate '{listed.name}' is of a change of keys that did not come to stand."
+        )
+        return
     except _DependencyError:
         found.unattributed.add(listed.name)
         writer_id = getattr(loaded.body, "writer_id", None)
@@ -362,6 +379,13 @@ def _read_one(
 
 class _DependencyError(Exception):
     """A signature cannot be judged, because what it rests on is damaged or missing itself."""
+
+
+class _LostChangeError(Exception):
+    """A certificate was made by a change of keys that was cut short, or lost against another one.
+
+    Nobody relies on it: no statement carries it over, and no authority that stands signed it.
+    """
 
 
 def _check_place(listed: Listed, body: Body) -> None:
@@ -389,9 +413,8 @@ def _check_signer(loaded: Loaded[Any], verifier: Verifier | None, found: Invento
         if isinstance(body, Slot):
             read_slot(loaded.data, chain.vault_id, chain.authority_keys.values())
         elif isinstance(body, WriterCertificate):
-            if body.epoch not in chain.authority_keys and body.epoch == chain.epoch + 1:
-                # A rotation writes certificates before the statement that makes their epoch.
-                raise _DependencyError("its epoch has not begun")
+            if found.chain_is_whole and _is_of_lost_change(loaded, chain):
+                raise _LostChangeError
             read_certificate(chain, loaded.name, loaded.data)
         else:
             check_attributed(verifier, chain.vault_id, loaded)
@@ -401,6 +424,27 @@ def _check_signer(loaded: Loaded[Any], verifier: Verifier | None, found: Invento
         if not found.chain_is_whole or _rests_on_damage(body, found):
             raise _DependencyError(error.message) from error
         raise
+
+
+def _is_of_lost_change(loaded: Loaded[WriterCertificate], chain: KeyChain) -> bool:
+    """Tell whether a rotation that does not stand made a certificate.
+
+    A rotation writes certificates before the statement that makes their epoch and its authority.
+    """
+    body = loaded.body
+    (signature,) = loaded.stored.signatures
+    if not 0 < body.epoch <= chain.epoch + 1:
+        return False
+    if signature.public_key in chain.authority_keys.values():
+        return False
+    if any(loaded.hash in link.body.certificates for link in chain.links):
+        return False
+    message = frames.signed_message(loaded.data, chain.vault_id)
+    try:
+        verify(signature.public_key, message, signature.signature)
+    except BadSignatureError:
+        return False
+    return True
 
 
 def _rests_on_damage(body: Body, found: Inventory) -> bool:

@@ -17,6 +17,7 @@ from holdfast.base.ids import (
 from holdfast.format import frames, names
 from holdfast.format.point import Point, Refs
 from holdfast.format.runs import decode_runs
+from holdfast.vault.index_rules import drops
 from holdfast.vault.inventory import Finding, Inventory
 from holdfast.vault.report import Problem
 
@@ -86,7 +87,9 @@ class Relations:
         self.inventory: Final = inventory
         self.positions: Final = Positions(inventory)
         self.active: Final = inventory.active_indexes()
-        self.dropped: Final = {drop.pack_id for body in self.active.values() for drop in body.drops}
+        self.dropped: Final = {
+            drop.pack_id for body in self.active.values() for drop in drops(body)
+        }
         self.owner: Final = dict(self.positions.session_of)
         self.indexed: Final[set[PackId]] = set()
         for body in inventory.indexes.values():

@@ -11,9 +11,11 @@ import pytest
 from doubles.trees import build_small_tree, mutate_tree
 from doubles.writing import NODE_KEY, VAULT, Desk, no_room_beyond, parameters
 from holdfast.base.secrets import Secret
-from holdfast.core.python import content, state
+from holdfast.core.face import NodeRule
+from holdfast.core.python import content, state, tree_builder
 from holdfast.core.python.entries import EXTENT_MAP, FILE, Entry
-from holdfast.core.python.leaves import LeafSection, decode_leaf
+from holdfast.core.python.leaves import decode_leaf
+from holdfast.core.python.owners import OwnerNames
 from holdfast.core.python.state import RecordedTree, StateWriter
 from holdfast.core.run_errors import SpoolError
 
@@ -58,8 +60,8 @@ def opens(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 
 def recorded(tree: RecordedTree, names: list[bytes]) -> list[Entry | None]:
-    places = tree.places(b"", names)
-    return [places[name][0].entry(places[name][1]) if name in places else None for name in names]
+    entries = {entry.name: entry for one in tree.sections(b"", names) for entry in one.section}
+    return [entries.get(name) for name in names]
 
 
 def test_what_was_recorded_is_found_again(tmp_path: Path) -> None:
@@ -76,7 +78,7 @@ def test_what_was_recorded_is_found_again(tmp_path: Path) -> None:
     assert recorded(tree, names) == [entries.get(name) for name in names]
     assert tree.extent_node(entries[b"large"].ids) == desk.chunk(entries[b"large"].ids)
     assert tree.extent_node(bytes(32)) is None
-    assert tree.places(b"folder\0", [b"x"]) == {}
+    assert tree.sections(b"folder\0", [b"x"]) == []
 
 
 def test_a_file_that_is_cut_anywhere_is_no_state(tmp_path: Path) -> None:
@@ -145,10 +147,9 @@ def test_sections_are_let_go_of_as_the_names_go_by(tmp_path: Path) -> None:
     names = [b"%03d" % number for number in range(300)]
     for start in range(0, 300, 10):
         piece = names[start : start + 10]
-        places = tree.places(b"", piece)
-        sections: list[LeafSection] = list({id(one): one for one, _ in places.values()}.values())
+        sections = [one.section for one in tree.sections(b"", piece)]
 
-        assert places.keys() >= set(piece)
+        assert {name for one in sections for name in one.names} >= set(piece)
         assert all(one.names[-1] >= piece[0] and one.names[0] <= piece[-1] for one in sections)
 
 
@@ -210,17 +211,66 @@ def test_exactly_the_changed_files_are_opened(tmp_path: Path, opens: list[bytes]
     assert sum(1 for one in source.rglob("*") if one.is_file()) > 200
 
 
-def test_a_source_that_changed_gives_the_same_tree_with_and_without_state(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
+@pytest.mark.parametrize("rule", [NodeRule(), NodeRule(2, 2, 8, 2048), NodeRule(1, 2, 65536)])
+def test_a_source_that_changed_gives_the_same_tree_with_and_without_state(
+    tmp_path: Path, rule: NodeRule
+) -> None:
+    """Also where leaves come again as they are, among others that do not."""
+    settings = parameters(node_rule=rule)
+    desk = Desk(tmp_path, settings)
     source = tmp_path / "source"
     build_small_tree(source, 2)
     path = None
-    for seed in range(3):
+    for seed in range(4):
         with_state = desk.backup(source, path, started_ns=LATER + seed)
+        fresh = Desk(tmp_path / f"fresh-{seed}", settings).backup(source)
+
         assert desk.findings == []
-        assert with_state.root == Desk(tmp_path / f"fresh-{seed}").backup(source).root
+        assert with_state.root == fresh.root
+        assert with_state.statistics.files == fresh.statistics.files
+        assert with_state.statistics.others == fresh.statistics.others
         path = with_state.state
-        mutate_tree(source, seed)
+        if seed != 1:  # once nothing changes
+            mutate_tree(source, seed)
+
+
+def test_unchanged_leaves_are_not_encoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path)
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(2000):
+        (source / f"{number:05}").write_bytes(b"%d" % number)
+    first = desk.backup(source, started_ns=LATER)
+    encoded = []
+    real = tree_builder.encode_leaf
+    monkeypatch.setattr(
+        tree_builder, "encode_leaf", lambda *given: encoded.append(1) or real(*given)
+    )
+    unchanged = desk.backup(source, first.state)
+    last = len(encoded)
+    (source / "00777").write_bytes(b"changed")
+    changed = desk.backup(source, unchanged.state)
+
+    # The first leaf begins with the root, which comes in a slice of its own; the last one ends
+    # because there is no more. The change makes one or two others.
+    assert last <= 2
+    assert len(encoded) - last <= 4
+    assert unchanged.root == first.root
+    assert changed.root == Desk(tmp_path / "fresh").backup(source).root
+
+
+def test_leaves_with_names_of_owners_that_changed_are_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, source, path = written_state(tmp_path)
+    names = OwnerNames(lambda number: f"renamed-{number}")
+    monkeypatch.setattr("holdfast.core.python.storing_run.user_names", lambda: names)
+    written = desk.backup(source, path)
+
+    assert written.root == Desk(tmp_path / "fresh").backup(source).root
+    assert written.packs != ()
 
 
 @pytest.mark.parametrize(
@@ -354,3 +404,21 @@ def test_parameters_decide_nothing_about_the_state(tmp_path: Path) -> None:
     path = desk.backup(source, started_ns=LATER).state
 
     assert desk.backup(source, path).statistics.new_chunks == 0
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_files_in_one_folder_are_taken_over(
+    tmp_path: Path, opens: list[bytes]
+) -> None:
+    desk = Desk(tmp_path)
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(100_000):
+        os.mknod(source / f"{number:x}")
+    first = desk.backup(source, started_ns=LATER)
+    opened = len(opens)
+    second = desk.backup(source, first.state)
+
+    assert opened == first.statistics.files == 100_000
+    assert len(opens) == opened
+    assert second.root == first.root

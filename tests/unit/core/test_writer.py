@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -145,11 +146,14 @@ def test_a_stream_works_beyond_the_thousandth_descriptor(tmp_path: Path) -> None
     os.write(writing, b"few bytes")
     os.close(writing)
     high = 1500
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, high + 1), hard))
     os.dup2(reading, high)
     os.close(reading)
     desk = Desk(tmp_path)
     written = desk.pump(desk.writer().stream(high, b"x", started_ns=5))
     os.close(high)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     assert desk.stored(desk.tree(written.root)[b"x"]) == b"few bytes"
 

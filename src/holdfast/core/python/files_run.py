@@ -3,6 +3,8 @@
 import errno
 import os
 import stat
+from bisect import bisect_left
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +38,7 @@ from holdfast.core.python.entries import (
 from holdfast.core.python.leaves import Columns, LeafSection
 from holdfast.core.python.nodes import decode_node
 from holdfast.core.python.run import Work
-from holdfast.core.python.state import RecordedTree
+from holdfast.core.python.state import RecordedSection, RecordedTree
 from holdfast.core.python.storing_run import PAUSE_BYTES, StoringRun
 from holdfast.core.python.tree_builder import hard_link_key
 
@@ -100,37 +102,93 @@ class FilesRun(StoringRun):
         return (yield from self._finish())
 
     def _take(self, piece: scan.Slice) -> Work[None]:
-        unchanged = self._unchanged(piece)
+        names, recorded = piece.names, self._recorded
+        sections = [] if recorded is None else recorded.sections(piece.prefix, names)
+        done = 0
+        for one in sections:
+            section = one.section
+            start = bisect_left(names, section.names[0])
+            stop = start + len(section)
+            if names[start:stop] == section.names and self._come_again(
+                section, piece.status[start:stop]
+            ):
+                yield from self._one_by_one(piece, done, start, sections)
+                self._entries.again(one)
+                self._count(section.types)
+                self._bytes_read += section.size_bytes
+                done = stop
+        yield from self._one_by_one(piece, done, len(names), sections)
+
+    def _one_by_one(
+        self, piece: scan.Slice, start: int, stop: int, sections: list[RecordedSection]
+    ) -> Work[None]:
+        """Take some of a slice entry by entry: take its content over, or read it."""
+        if start == stop:
+            return
+        part = scan.Slice(piece.fd, piece.prefix, piece.names[start:stop], piece.status[start:stop])
+        unchanged = self._unchanged(part, sections)
         columns = Columns(piece.prefix)
         unseen = 0
-        for name, status in zip(piece.names, piece.status, strict=True):
+        for name, status in zip(part.names, part.status, strict=True):
             known = unchanged.get(name)
             if known is not None:
                 self._take_over(columns, name, status, *known)
-            else:
-                entry = self._read(piece, name, status)
-                if isinstance(entry, OpenFile):
-                    entry = yield from self._read_large(piece, name, entry)
-                if entry is None:
-                    continue
-                columns.append(entry)
-                unseen += entry.size
-                if unseen >= PAUSE_BYTES:
-                    unseen = 0
-                    yield from self._pause()
-            self._items += 1
-        for kind in self._counts:
-            self._counts[kind] += columns.types.count(kind)
+                continue
+            entry = self._read(part, name, status)
+            if isinstance(entry, OpenFile):
+                entry = yield from self._read_large(part, name, entry)
+            if entry is None:
+                continue
+            columns.append(entry)
+            unseen += entry.size
+            if unseen >= PAUSE_BYTES:
+                unseen = 0
+                yield from self._pause()
         if len(columns):
-            self._builder.add_many(columns)
+            self._entries.add(columns)
+            self._count(columns.types)
+
+    def _count(self, types: bytes | bytearray) -> None:
+        self._items += len(types)
+        for kind in self._counts:
+            self._counts[kind] += types.count(kind)
 
     # --- unchanged ----------------------------------------------------------------------------
 
-    def _unchanged(self, piece: scan.Slice) -> dict[bytes, tuple[LeafSection, int]]:
+    def _come_again(self, section: LeafSection, status: Sequence[os.stat_result]) -> bool:
+        """Say whether all entries of a section are as they are recorded, and all that they need.
+
+        This is what nearly every folder comes to, and column by column it takes a third of the
+        time that it takes entry by entry.
+        """
+        if (
+            section.mtimes != tuple([one.st_mtime_ns for one in status])
+            or section.ctimes != tuple([one.st_ctime_ns for one in status])
+            or section.inodes != tuple([one.st_ino for one in status])
+            or max(section.ctimes) > self._unchanged_before
+            or section.modes != tuple([one.st_mode & 0o7777 for one in status])
+            or list(section.types) != [_TYPES.get(stat.S_IFMT(one.st_mode)) for one in status]
+            or section.sizes
+            != tuple([one.st_size if stat.S_ISREG(one.st_mode) else 0 for one in status])
+            or section.uids != tuple([one.st_uid for one in status])
+            or section.gids != tuple([one.st_gid for one in status])
+            or EXTENT_MAP in section.extent_counts
+        ):
+            return False
+        ids = _split(b"".join(section.ids))
+        for rare in section.rare.values():
+            ids += _ids_in(rare)
+        return self._store.has_all([ids])[0]
+
+    def _unchanged(
+        self, piece: scan.Slice, sections: list[RecordedSection]
+    ) -> dict[bytes, tuple[LeafSection, int]]:
         """Return the entries whose content need not be read, with where they are recorded."""
-        if self._recorded is None:
-            return {}
-        places = self._recorded.places(piece.prefix, piece.names)
+        places = {
+            name: (one.section, position)
+            for one in sections
+            for position, name in enumerate(one.section.names)
+        }
         candidates: list[tuple[bytes, tuple[LeafSection, int]]] = []
         needs: list[list[bytes]] = []
         for name, status in zip(piece.names, piece.status, strict=True):
@@ -167,11 +225,8 @@ class FilesRun(StoringRun):
             if ids is None:
                 return None
         else:
-            ids = [joined[start : start + ID_SIZE] for start in range(0, len(joined), ID_SIZE)]
-        for _, value in section.rare.get(position, ()):
-            if isinstance(value, tuple):
-                ids.extend(one for one in value if isinstance(one, bytes))
-        return ids
+            ids = _split(joined)
+        return ids + _ids_in(section.rare.get(position, ()))
 
     def _map_needs(self, root: bytes) -> list[bytes] | None:
         ids: list[bytes] = []
@@ -356,6 +411,21 @@ class FilesRun(StoringRun):
             holes=holes,
             xattrs=xattrs,
         )
+
+
+def _split(ids: bytes) -> list[bytes]:
+    return [ids[start : start + ID_SIZE] for start in range(0, len(ids), ID_SIZE)]
+
+
+def _ids_in(rare: Rare) -> list[bytes]:
+    """Return the ids of the chunks that long values are in."""
+    return [
+        one
+        for _, value in rare
+        if isinstance(value, tuple)
+        for one in value
+        if isinstance(one, bytes)
+    ]
 
 
 def _version(status: os.stat_result) -> tuple[int, int, int]:

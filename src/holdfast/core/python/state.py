@@ -10,14 +10,15 @@ that does not have its id counts as not recorded.
 
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from holdfast.base.errors import IntegrityError
 from holdfast.base.secrets import Secret
-from holdfast.core.python.leaves import LeafSection, decode_leaf
+from holdfast.core.python.leaves import Leaf, LeafSection, decode_leaf
 from holdfast.core.python.tree_builder import node_id as node_id_of
 from holdfast.core.run_errors import SpoolError
 
@@ -78,6 +79,24 @@ class StateWriter:
             raise SpoolError.of(self.path, error) from error
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordedLeaf:
+    """A leaf of the last point."""
+
+    leaf: Leaf
+    node: bytes
+    node_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSection:
+    """A section of a recorded leaf, and which of its sections it is."""
+
+    section: LeafSection
+    leaf: RecordedLeaf
+    number: int
+
+
 class RecordedTree:
     """The state of the last point, read side by side with the source. `close` it.
 
@@ -91,9 +110,9 @@ class RecordedTree:
         self._node_id_key = node_id_key
         self._leaves: list[tuple[bytes, int, int]] = []
         self._extents: dict[bytes, tuple[int, int]] = {}
-        self._sections: Iterator[LeafSection] = iter(())
-        self._next: LeafSection | None = None
-        self._held: list[LeafSection] = []
+        self._sections: Iterator[RecordedSection] = iter(())
+        self._next: RecordedSection | None = None
+        self._held: list[RecordedSection] = []
 
     @classmethod
     def open(cls, path: Path, *, vault_id: bytes, node_id_key: Secret) -> Self | None:
@@ -114,30 +133,27 @@ class RecordedTree:
         """Let go of the file; nothing is asked for afterwards."""
         os.close(self._fd)
 
-    def places(self, folder: bytes, names: list[bytes]) -> Mapping[bytes, tuple[LeafSection, int]]:
-        """Return where entries of *folder* are recorded: (section, position) by name.
+    def sections(self, folder: bytes, names: list[bytes]) -> list[RecordedSection]:
+        """Return, in order, the recorded sections of *folder* that reach into the range of *names*.
 
-        Knows all of *names* that are recorded. Folders, and the names of one folder, are asked for
-        in ascending order, so that no more than the sections around them are held at once.
+        Folders, and the names of one folder, are asked for in ascending order, so that no more
+        than the sections around them are held at once.
         """
         first, last = names[0], names[-1]
         held = [
-            section
-            for section in self._held
-            if section.folder == folder and section.names[-1] >= first
+            one
+            for one in self._held
+            if one.section.folder == folder and one.section.names[-1] >= first
         ]
-        while (section := self._next) is not None and (
-            section.folder < folder or (section.folder == folder and section.names[0] <= last)
-        ):
+        while (one := self._next) is not None:
+            section = one.section
+            if section.folder > folder or (section.folder == folder and section.names[0] > last):
+                break
             if section.folder == folder and section.names[-1] >= first:
-                held.append(section)
+                held.append(one)
             self._next = next(self._sections, None)
         self._held = held
-        return {
-            name: (section, position)
-            for section in held
-            for position, name in enumerate(section.names)
-        }
+        return held
 
     def extent_node(self, node_id: bytes) -> bytes | None:
         """Return a recorded node of an extent map, unless it is damaged."""
@@ -164,13 +180,15 @@ class RecordedTree:
             count -= 1
         return offset == end and count == 0
 
-    def _walk(self) -> Iterator[LeafSection]:
+    def _walk(self) -> Iterator[RecordedSection]:
         """Yield all sections in key order; a leaf that is damaged is as if it were not there."""
         for node_id, offset, length in self._leaves:
             node = self._intact(node_id, offset, length)
             if node is not None:
                 with suppress(IntegrityError):
-                    yield from decode_leaf(node).sections
+                    leaf = RecordedLeaf(decode_leaf(node), node, node_id)
+                    for number, section in enumerate(leaf.leaf.sections):
+                        yield RecordedSection(section, leaf, number)
 
     def _intact(self, node_id: bytes, offset: int, length: int) -> bytes | None:
         node = self._read(offset, length)

@@ -24,6 +24,7 @@ from holdfast.core.python.entries import (
     LONG_VALUE_CHUNK,
     LongValue,
 )
+from holdfast.core.python.leaf_reuse import LeafReuse
 from holdfast.core.python.owners import group_names, user_names
 from holdfast.core.python.packing import (
     CompletedPack,
@@ -53,13 +54,15 @@ class StoringRun(GeneratorRun[Written]):
         self._bytes_reported = 0
         self._counts = {FILE: 0, FOLDER: 0}
         self._findings = 0
+        users, groups = user_names(), group_names()
         self._builder = TreeBuilder(
             store.node_id_key,
             store.parameters.node_rule,
             self._leaf_or_inner,
-            users=user_names(),
-            groups=group_names(),
+            users=users,
+            groups=groups,
         )
+        self._entries = LeafReuse(self._builder, users, groups)
 
     def _release(self) -> None:
         self._store.close()
@@ -164,6 +167,7 @@ class StoringRun(GeneratorRun[Written]):
         self.emit(Progress(self._items, None, self._bytes_read, self._store.stored_bytes))
 
     def _finish(self) -> Work[Written]:
+        self._entries.flush()
         root = self._builder.finish()
         self._store_completed(self._store.finish())
         self._progress()

@@ -1,0 +1,300 @@
+"""What if one object of a vault is not what was stored? Every object, every byte, and worse.
+
+In the vault of ``doubles.scenario``: verify and its blind twin name the damaged object, verify also
+the points that it touches, and every other point restores as always.
+"""
+
+import random
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from doubles.reach import unreferenced
+from doubles.scenario import (
+    Desk,
+    Scenario,
+    backend_of,
+    build_scenario,
+    objects_of,
+)
+from holdfast.base.clock import SystemClock
+from holdfast.base.ids import PackId, PointId
+from holdfast.format import frames, names
+from holdfast.format.errors import FormatError
+from holdfast.vault.errors import DamagedObjectError
+from holdfast.vault.inventory import read_inventory
+from holdfast.vault.objects import ObjectStore
+from holdfast.vault.pack_looks import PackLook
+from holdfast.vault.relations import Relations
+from holdfast.vault.report import Report
+
+FRAME_FIELDS = (0, 7, 8, 9, 10, 11, 12, 15, 16, 19, 20, 27, 28, 31)
+"""Magic, kind, version, zero, the three lengths, zero: the first and last byte of most."""
+
+
+@dataclass
+class Vault:
+    """The scenario, its objects by name, and a folder for machines that look at its twins."""
+
+    scenario: Scenario
+    objects: Mapping[str, bytes]
+    folder: Path
+
+    def twin(self, changes: Mapping[str, bytes | None]) -> Desk:
+        """Return a new machine at a storage where some objects are others, or not there."""
+        objects = {**self.objects, **changes}
+        backend = backend_of({name: data for name, data in objects.items() if data is not None})
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return Desk(backend, self.folder / "machine", seed="stranger")
+
+    def of_kind(self, kind: int) -> list[str]:
+        return [name for name in self.objects if _kind(name) == kind]
+
+    def flipped(self, name: str, position: int) -> bytes:
+        """Return an object with one bit turned over, always the same one."""
+        changed = bytearray(self.objects[name])
+        changed[position] ^= 1 << random.Random(f"{name} {position}").randrange(8)
+        return bytes(changed)
+
+
+@pytest.fixture(scope="module")
+def vault(tmp_path_factory: pytest.TempPathFactory) -> Vault:
+    scenario = build_scenario(tmp_path_factory.mktemp("scenario"))
+    return Vault(scenario, objects_of(scenario.memory), tmp_path_factory.mktemp("machines"))
+
+
+def _kind(name: str) -> int:
+    parsed = names.parse_name(name)
+    assert parsed is not None
+    return parsed.kind
+
+
+def _points_touched(report: Report, name: str) -> set[PointId]:
+    """Return the points that a report names for an object; it has to name the object."""
+    found = [problem for problem in report.problems if problem.name == name]
+    assert found, f"{name} is not named; named are {[item.name for item in report.problems]}"
+    return {point for problem in found for point in problem.points}
+
+
+def _check_commands(vault: Vault, changes: Mapping[str, bytes | None], *named: str) -> None:
+    """See that verify and its blind twin name what is damaged, and both the same points."""
+    desk = vault.twin(changes)
+    seeing, blind = desk.verify(), desk.verify_blind()
+    for name in named:
+        assert _points_touched(seeing, name) == _points_touched(blind, name)
+
+
+def _check_restores(vault: Vault, changes: Mapping[str, bytes | None]) -> int:
+    """Restore every point that no damage touches; return how many there are."""
+    desk = vault.twin(changes)
+    touched = set(desk.verify().points)
+    untouched = vault.scenario.contents.keys() - touched
+    for point in sorted(untouched):
+        # A machine that has never opened this vault, so that nothing comes out of a cache.
+        target = vault.folder / "target"
+        found = vault.twin(changes).restore(point, target)
+        assert found == vault.scenario.contents[point]
+    return len(untouched)
+
+
+# --- one bit --------------------------------------------------------------------------------------
+
+
+def test_no_bit_of_any_object_can_turn_over_unnoticed(vault: Vault) -> None:
+    """Every byte of every object: what all commands read objects by refuses it."""
+    backend = _OneObject()
+    objects = ObjectStore(backend, vault.scenario.desk.closed().vault_id, clock=SystemClock())
+    for name, data in sorted(vault.objects.items()):
+        if _kind(name) == frames.KIND_PACK:
+            continue
+        for position in range(len(data)):
+            backend.data = vault.flipped(name, position)
+            if _kind(name) in (frames.KIND_MARKER, frames.KIND_LEASE):
+                # Their names hold no hash: they end with one.
+                with pytest.raises(FormatError):
+                    frames.parse_hash_ended(_kind(name), backend.data)
+            else:
+                with pytest.raises(DamagedObjectError, match=name):
+                    objects.get(name)
+
+
+def test_no_bit_of_any_pack_can_turn_over_unnoticed(vault: Vault) -> None:
+    """Every byte of every pack, padding included: the look of verify and its blind twin."""
+    closed = vault.scenario.desk.closed()
+    look = PackLook(closed.objects, Relations(read_inventory(closed.objects)))
+    for name in sorted(vault.of_kind(frames.KIND_PACK)):
+        pack_id = PackId(bytes.fromhex(name.rpartition("/")[2]))
+        assert not list(look.findings(pack_id, memoryview(vault.objects[name])))
+        for position in range(len(vault.objects[name])):
+            first = next(iter(look.findings(pack_id, memoryview(vault.flipped(name, position)))))
+            assert first.name == name
+
+
+class _OneObject:
+    """A storage that answers every read with the same bytes."""
+
+    data = b""
+
+    def get(self, name: str) -> bytes:
+        del name
+        return self.data
+
+    def __getattr__(self, name: str) -> object:
+        raise AssertionError(name)
+
+
+def _telling_positions(data: bytes) -> Iterator[int]:
+    """Yield the fields of the frame, begin, middle and end of each part, and some by chance."""
+    yield from FRAME_FIELDS
+    yield 32
+    yield len(data) // 2
+    yield len(data) - 1
+    if data[8] == frames.KIND_PACK:
+        yield from (64, 99, 100, 1268)
+    else:
+        body = int.from_bytes(data[12:16], "big")
+        signatures = int.from_bytes(data[16:20], "big")
+        yield from (32 + body - 1, 32 + body // 2)
+        if signatures:
+            yield from (32 + body, 32 + body + 1, 32 + body + 33, 32 + body + signatures - 1)
+    yield from random.Random(len(data)).sample(range(len(data)), 4)
+
+
+def test_both_verifies_name_an_object_with_one_bit_turned_over(vault: Vault) -> None:
+    for name, data in sorted(vault.objects.items()):
+        for position in sorted(set(_telling_positions(data))):
+            if position < len(data):
+                _check_commands(vault, {name: vault.flipped(name, position)}, name)
+
+
+def test_points_that_no_flip_touches_restore_as_always(vault: Vault) -> None:
+    restored = 0
+    for name, data in sorted(vault.objects.items()):
+        restored += _check_restores(vault, {name: vault.flipped(name, len(data) // 2)})
+    assert restored > len(vault.objects)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("share", range(64))
+def test_the_whole_commands_with_every_bit(vault: Vault, share: int) -> None:
+    """Hours: both commands for every byte, in 64 parts for several processes."""
+    for name, data in sorted(vault.objects.items()):
+        for position in range(share, len(data), 64):
+            _check_commands(vault, {name: vault.flipped(name, position)}, name)
+
+
+# --- more than a bit ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["truncated", "halved", "cut to its frame", "emptied", "longer"])
+def test_an_object_of_another_length_is_named(vault: Vault, how: str) -> None:
+    for name, data in sorted(vault.objects.items()):
+        changed = {
+            "truncated": data[:-1],
+            "halved": data[: len(data) // 2],
+            "cut to its frame": data[:32],
+            "emptied": b"",
+            "longer": data + b"\0",
+        }[how]
+        _check_commands(vault, {name: changed}, name)
+
+
+def test_two_objects_of_one_kind_that_changed_places_are_named(vault: Vault) -> None:
+    for kind in range(1, 14):
+        of_kind = sorted(vault.of_kind(kind))
+        for first, second in zip(of_kind, of_kind[1:], strict=False):
+            changes = {first: vault.objects[second], second: vault.objects[first]}
+            _check_commands(vault, changes, first, second)
+            _check_restores(vault, changes)
+
+
+def test_two_objects_of_different_kinds_that_changed_places_are_named(vault: Vault) -> None:
+    kinds = sorted({_kind(name) for name in vault.objects})
+    firsts = [sorted(vault.of_kind(kind))[0] for kind in kinds]
+    for first, second in zip(firsts, firsts[1:], strict=False):
+        changes = {first: vault.objects[second], second: vault.objects[first]}
+        _check_commands(vault, changes, first, second)
+
+
+def test_a_missing_object_is_named(vault: Vault) -> None:
+    """All that counts. What is left over for gc may go at any time, and so may leases and slots
+    that were removed.
+    """
+    closed = vault.scenario.desk.closed()
+    current = {slot.slot_hash.hex() for slot in closed.chain.current.body.slots}
+    may_go = set(unreferenced(vault.objects))
+    may_go |= {name for name in vault.of_kind(frames.KIND_SLOT) if name[-64:] not in current}
+    may_go |= {*vault.of_kind(frames.KIND_LEASE), *vault.of_kind(frames.KIND_TOMBSTONE)}
+    unnamed = set()
+    for name in sorted(vault.objects.keys() - may_go):
+        desk = vault.twin({name: None})
+        for report in (desk.verify(), desk.verify_blind()):
+            if not any(_names(problem.name, name) for problem in report.problems):
+                unnamed.add(name)
+        _check_restores(vault, {name: None})
+    assert not unnamed
+
+
+def _names(said: str, name: str) -> bool:
+    """Tell whether a report names an object, or what stands for one whose hash nobody knows.
+
+    For any object that is its folder; for a forget, the point that nobody forgot now.
+    """
+    if "/forgets/" in name:
+        return "/points/" in said
+    return said == name or (said.endswith("/") and name.startswith(said))
+
+
+def test_what_nobody_can_have_put_there_is_named(vault: Vault) -> None:
+    vault_id = vault.scenario.desk.closed().vault_id
+    folder = f"vaults/{vault_id.hex()}"
+    garbage = random.Random(1).randbytes(500)
+    objects = sorted(vault.objects)
+    strangers = {
+        "notes": b"hello",
+        f"{folder}/notes": b"hello",
+        f"{folder}/points/abc": b"hello",
+        f"{folder}/packs/zz/{'0' * 64}": b"hello",
+        f"{folder}/keys/007-{'0' * 64}": b"hello",
+        "vaults/nonsense": b"hello",
+    }
+    for kind in range(1, 14):
+        of_kind = [name for name in objects if _kind(name) == kind]
+        if kind in (frames.KIND_VAULT, frames.KIND_LEASE):
+            continue
+        like = of_kind[0]
+        for data in (garbage, b"", vault.objects[like] + b"\0", _headed(garbage, kind)):
+            strangers[_renamed(like, frames.object_hash(data))] = data
+        strangers[_renamed(like, bytes(32))] = vault.objects[like]
+    for name, data in strangers.items():
+        _check_commands(vault, {name: data}, name)
+        desk = vault.twin({name: data})
+        if "/keys/" in name:
+            # Whether it is one of the chain, nobody can tell.
+            continue
+        for point, wanted in vault.scenario.contents.items():
+            assert desk.restore(point, vault.folder / "target") == wanted, name
+
+
+def _renamed(name: str, object_hash: bytes) -> str:
+    """Return the name of another object of the same kind in the same place."""
+    new = object_hash.hex()
+    if "/packs/" in name:
+        return f"{name.partition('/packs/')[0]}/packs/{new[:2]}/{new}"
+    return name[:-64] + new
+
+
+def _headed(garbage: bytes, kind: int) -> bytes:
+    """Return garbage in a frame that fits."""
+    frame = b"HOLDFAST" + bytes([kind, 0, 0, 0]) + len(garbage).to_bytes(4, "big") + bytes(16)
+    return frame + garbage
+
+
+def test_a_valid_object_in_the_folder_of_another_session_is_named(vault: Vault) -> None:
+    for kind in (frames.KIND_SESSION, frames.KIND_PACKLIST):
+        first, second, *_ = sorted(vault.of_kind(kind))
+        moved = f"{first.rpartition('/')[0]}/{second.rpartition('/')[2]}"
+        _check_commands(vault, {moved: vault.objects[second]}, moved)
