@@ -123,5 +123,6 @@ def run(arguments: list[str]) -> None:
         TyperException: the words do not fit the command.
     """
     group = typer.main.get_group(app)
-    with group.make_context("holdfast", arguments) as context:
+    # Click takes words off the list that it is given.
+    with group.make_context("holdfast", list(arguments)) as context:
         group.invoke(context)

@@ -75,6 +75,17 @@ def test_json_gets_an_object_on_the_last_line(
     }
 
 
+def test_options_before_the_command_count_for_what_goes_wrong_in_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Though the command line's parser has taken them away by then."""
+    main.execute(["--json", "points", "-r", "/no/such/folder"])
+    assert json.loads(capsys.readouterr().err.splitlines()[-1])["exit_code"] == 10
+
+    main.execute(["-vv", "points", "-r", "/no/such/folder"])
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_what_stands_behind_two_dashes_is_not_ours(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

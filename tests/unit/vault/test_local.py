@@ -116,6 +116,26 @@ def test_a_killed_session_of_this_machine_is_known_to_be_dead(tmp_path: Path) ->
     assert folders.is_alive(VAULT, session) is False
 
 
+def test_the_dead_are_remembered_as_long_as_something_of_them_is_stored(tmp_path: Path) -> None:
+    """A session that runs is never touched, and nobody lists the storage without need."""
+    folders = LocalFolders(tmp_path, tmp_path, tmp_path)
+    stored, gone, running = (SessionId(bytes([number]) * 16) for number in (1, 2, 3))
+    for session in (stored, gone):
+        with pytest.raises(KeyboardInterrupt), folders.alive_lock(VAULT, session):
+            raise KeyboardInterrupt
+
+    with folders.alive_lock(VAULT, running):
+        folders.drop_dead(VAULT, lambda: {stored})
+        assert folders.is_alive(VAULT, running)
+
+    assert folders.is_alive(VAULT, stored) is False
+    assert folders.is_alive(VAULT, gone) is None
+
+    folders.drop_dead(VAULT, set)
+    folders.drop_dead(VAULT, lambda: pytest.fail("nobody is dead"))
+    assert folders.is_alive(VAULT, stored) is None
+
+
 def test_commands_at_the_same_time_have_an_index_folder_each(tmp_path: Path) -> None:
     folders = LocalFolders(tmp_path / "config", tmp_path / "state", tmp_path / "cache")
     group = GroupId(b"g" * 16)
