@@ -122,7 +122,8 @@ def apply(plan: DropPlan, context: Context, listener: Listener) -> Dropped:
 
     Raises:
         StalePlanError: points have gone since the plan was made. Nothing was done.
-        PlanOutdatedError: points have come or gone since a prune was planned. Nothing was done.
+        PlanOutdatedError: since a prune was planned, points have come or gone so that one of those
+            that it drops is gone or would stay now. Nothing was done.
     """
     with opened(plan.address, context) as closed:
         vault = unlocked(closed, context)
@@ -135,13 +136,36 @@ def apply(plan: DropPlan, context: Context, listener: Listener) -> Dropped:
                 for point in listed.points
                 if bytes(point.id) in planned or point.series in series
             ]
-            plan.retention.require_current(now)
+            _check_current(plan.retention, plan.dropped, now, context)
         wanted = [PointId(bytes.fromhex(point.id)) for point in plan.dropped]
         if not wanted:
             return Dropped(())
         listener.progress(Progress(plan.reason.name.lower()))
         done = apply_forget(vault, plan_forget(listed, wanted, plan.reason))
         return Dropped(tuple(point.hex() for point in done.points))
+
+
+def _check_current(
+    retention: RetentionPlan,
+    dropped: Sequence[PointInfo],
+    points: Sequence[Candidate],
+    context: Context,
+) -> None:
+    """Let a plan pass that names only what one made now would drop, too.
+
+    Backups that end between a plan and its doing are usual where many machines share a repository;
+    what they add stays, and the next prune sees it.
+    """
+    anew = plan_retention(
+        points,
+        retention.rules,
+        now=context.clock.now(),
+        zone=retention.zone,
+        minimum_points=retention.minimum_points,
+    )
+    going = {bytes(item.point_id).hex() for item in anew.forgotten}
+    if not going.issuperset(point.id for point in dropped):
+        retention.require_current(points)
 
 
 def _candidate(point: RestorePoint) -> Candidate:

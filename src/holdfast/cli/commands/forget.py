@@ -1,6 +1,6 @@
 """``holdfast forget``, ``prune`` and ``gc``: each shows its plan first."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -15,16 +15,11 @@ from holdfast.operations import gc as gc_operation
 from holdfast.operations.forget import DropPlan
 from holdfast.operations.gc import GcRequest
 from holdfast.policy.duration import Duration
-from holdfast.policy.errors import PlanOutdatedError
 from holdfast.policy.retention import KeepRules, parse_count
 from holdfast.policy.retention_calendar import ASCII_MARKS, UNICODE_MARKS, render_calendar
-from holdfast.vault.errors import StalePlanError
 from holdfast.vault.gc import GcPlan, GcResult
 
 app = family("Make room.")
-
-_PLANS: Final = 5
-"""How often a prune with --yes plans anew while backups come to their end."""
 
 Last = Annotated[str | None, typer.Option("--keep-last", metavar="N", help="Keep the N newest.")]
 Hourly = Annotated[
@@ -198,25 +193,16 @@ def _prune(
     source: str | None,
     host: str | None,
 ) -> None:
-    for attempt in range(_PLANS):
-        plan = operation.plan_prune(
-            invocation.repository,
-            rules,
-            invocation.context,
-            zone=local_zone(),
-            minimum_points=minimum_points,
-            source=source,
-            host=host,
-        )
-        try:
-            _drop(invocation, "prune", plan)
-        except (PlanOutdatedError, StalePlanError):
-            # A backup came to its end meanwhile. Whoever was shown a plan has to see the new one;
-            # with --yes nobody was asked, and the new plan is as good as the old one.
-            if not invocation.options.yes or attempt == _PLANS - 1:
-                raise
-        else:
-            return
+    plan = operation.plan_prune(
+        invocation.repository,
+        rules,
+        invocation.context,
+        zone=local_zone(),
+        minimum_points=minimum_points,
+        source=source,
+        host=host,
+    )
+    _drop(invocation, "prune", plan)
 
 
 def _drop(invocation: Invocation, command: str, plan: DropPlan) -> None:
