@@ -303,4 +303,6 @@ def _union(reaches: Iterable[Reach]) -> Reach:
     for reach in reaches:
         only |= reach.only
         either |= reach.either
-    return Reach(frozenset(only), frozenset(packs for packs in either if only.isdisjoint(packs)))
+    # A choice stays one even where something else needs one of its packs anyway: the writer may
+    # have relied on another of them.
+    return Reach(frozenset(only), frozenset(either))
