@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -61,25 +62,38 @@ class Measured:
     err: str
 
 
+_BETWEEN = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[2:])
+_, status, usage = os.wait4(process.pid, 0)
+open(sys.argv[1], "w").write(str(usage.ru_maxrss))
+os._exit(os.waitstatus_to_exitcode(status))
+"""
+"""A process inherits the high-water mark of the one that starts it: this one is small."""
+
+
 def measured(holdfast: CommandLine, *words: str | Path) -> Measured:
     """Run a command with ``--json``; its memory is counted by the kernel."""
     environment = {**holdfast.environment, "HOLDFAST_PASSWORD_FILE": str(holdfast.password_file)}
     out, err = holdfast.folder / "out.log", holdfast.folder / "err.log"
+    cost = holdfast.folder / "cost"
     with out.open("wb") as stdout, err.open("wb") as stderr:
-        process = subprocess.Popen(
-            holdfast.command("--json", *words),
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", _BETWEEN, str(cost), *holdfast.command("--json", *words)],
+            check=False,
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
             env=environment,
             cwd=holdfast.folder,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
     lines = out.read_text(encoding="utf-8").splitlines()
     summary = json.loads(lines[-1]) if lines else {}
     return Measured(
-        process.returncode, summary, usage.ru_maxrss * 1024, err.read_text(encoding="utf-8")
+        done.returncode,
+        summary,
+        int(cost.read_text()) * 1024,
+        err.read_text(encoding="utf-8"),
     )
 
 

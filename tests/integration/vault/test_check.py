@@ -88,8 +88,11 @@ def test_an_index_object_whose_rows_are_not_those_of_its_packs_is_named(rich: Ri
     """A writer signed it: without keys nothing shows, and verify compares with the directories."""
     backend, vault_id = rich.vault.backend, rich.vault.vault_id
     inventory = read_inventory(rich.objects())
+    drawn_on = {session for point in inventory.points.values() for session in point.sessions}
     index_id, body = next(
-        (key, body) for key, body in inventory.indexes.items() if len(body.pack_ids) > 1
+        (key, body)
+        for key, body in inventory.indexes.items()
+        if len(body.pack_ids) > 1 and body.session_id in drawn_on
     )
     old_name = names.index_name(vault_id, body.group_id, index_id)
     attachment = rich.objects().load(old_name, IndexBody).stored.attachment
