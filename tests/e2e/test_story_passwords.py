@@ -171,3 +171,48 @@ def test_a_vault_without_encryption_needs_no_password(holdfast: CommandLine) -> 
     holdfast.done("restore", "latest", "--to", holdfast.folder / "x", password=False)
 
     assert "anybody" in holdfast.done("points", password=False).out
+
+
+def test_the_kit_of_a_vault_without_encryption_says_that_anybody_can_read_it(
+    holdfast: CommandLine,
+) -> None:
+    """It names no password, and no encryption that is not there."""
+    made = holdfast.done("init", "--cipher", "none", password=False)
+    printed = holdfast.done("recovery-kit", password=False).out
+
+    assert "not encrypted, whoever has the folder can read it" in printed
+    assert "encrypted with" not in made.out
+    for text in (made.out, printed):
+        assert "still needs a password" not in text
+        assert "asks for the password" not in text
+
+
+def test_a_password_for_a_new_vault_without_encryption_is_refused(holdfast: CommandLine) -> None:
+    """It would be a promise that nothing keeps; nothing is made."""
+    answer = holdfast("init", "--cipher", "none", password=True)
+    dry = holdfast("init", "--cipher", "none", "--hint", "x", "-n")
+
+    assert (answer.code, dry.code) == (2, 2)
+    assert "H803" in answer.err
+    assert "--cipher none" in answer.err
+    assert not holdfast.repository.exists()
+
+
+def test_with_a_password_configured_a_vault_without_encryption_is_refused(
+    holdfast: CommandLine,
+) -> None:
+    """Somebody may have put it in the place of the true one."""
+    holdfast.done("init", "--cipher", "none", password=False)
+
+    for words in (
+        ("backup", holdfast.source()),
+        ("points",),
+        ("key", "list"),
+        ("verify",),
+        ("check",),
+    ):
+        answer = holdfast(*words, password=True)
+        assert (answer.code, "H815" in answer.err) == (21, True), words
+    answer = holdfast("points", environment={"HOLDFAST_PASSWORD": PASSWORD})
+    assert answer.code == 21
+    assert not holdfast.objects("packs")
