@@ -68,6 +68,8 @@ def test_without_a_password_and_a_terminal_the_refusal_says_so(filled: CommandLi
 
 def test_the_nightly_machine_needs_no_password_and_can_read_nothing(filled: CommandLine) -> None:
     """Its key makes restore points; names, lists and contents stay closed to it."""
+    quiet = filled("-q", "backup", filled.source())
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
     points = filled("points")
     listed = filled("ls", "latest")
     restored = filled("restore", "latest", "--to", "x")
@@ -216,3 +218,40 @@ def test_with_a_password_configured_a_vault_without_encryption_is_refused(
     answer = holdfast("points", environment={"HOLDFAST_PASSWORD": PASSWORD})
     assert answer.code == 21
     assert not holdfast.objects("packs")
+
+
+def test_a_new_password_has_one_line(holdfast: CommandLine) -> None:
+    """Nobody could type it, and most who hand over such a file have named the wrong one."""
+    lines = secret_file(holdfast.folder / "lines", b"one\ntwo\n")
+
+    answer = holdfast("init", "--password-file", lines)
+    assert answer.code == 2
+    assert "H915" in answer.err
+
+    holdfast.init()
+    answer = holdfast("key", "add", "--new-password-file", lines, password=True)
+    assert (answer.code, "H915" in answer.err) == (2, True)
+
+
+def test_one_password_is_not_two_ways_in(ready: CommandLine) -> None:
+    """Whoever removed one of them would believe that it opens nothing any more."""
+    other = secret_file(ready.folder / "other", b"other\n")
+    ready.done("key", "add", "--new-password-file", other)
+
+    for new in (ready.password_file, other):
+        for command in ("add", "change-password"):
+            answer = ready("key", command, "--new-password-file", new, password=True)
+            assert (answer.code, "H412" in answer.err) == (2, True)
+            assert "already" in answer.err
+    assert len(ready.done("key", "list", "--json").document["ways_in"]) == 2
+
+
+def test_a_wrong_key_file_is_not_blamed_on_the_keyboard(ready: CommandLine) -> None:
+    """Only passwords are typed."""
+    key = secret_file(ready.folder / "key", bytes(range(64)))
+    ready.done("key", "add", "--new-key-file", key)
+    wrong = secret_file(ready.folder / "wrong", bytes(64))
+
+    answer = ready("key", "verify", "--key-file", wrong)
+
+    assert (answer.code, "keyboard" in answer.err) == (12, False)

@@ -176,7 +176,7 @@ def _show_plan(invocation: Invocation, request: BackupRequest) -> None:
 def _show(invocation: Invocation, made: BackedUp, listener: ProgressPrinter) -> None:
     output, seconds = invocation.output, listener.seconds
     rate = int(made.source_bytes / seconds) if seconds > 0 else 0
-    output.result(
+    output.say(
         f"Restore point {made.point_id[:8]} of {printable(made.series)} is made: "
         f"{made.files:,} files, {made.folders:,} folders, {format_size(made.source_bytes)}."
     )
