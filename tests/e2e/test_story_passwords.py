@@ -154,6 +154,20 @@ def test_a_writer_key_that_others_can_change_is_refused(filled: CommandLine) -> 
     assert "H609" in answer.err
 
 
+def test_a_damaged_writer_key_says_how_to_get_another(filled: CommandLine) -> None:
+    """The hint works: moved away, the machine gets a new one."""
+    key = next((filled.home / ".config" / "holdfast" / "writers").glob("*.key"))
+    key.write_text("nonsense", encoding="utf-8")
+
+    answer = filled("backup", filled.source())
+    assert (answer.code, "H610" in answer.err) == (12, True)
+    assert "writer add" in answer.err
+
+    key.rename(filled.folder / "away")
+    filled.done("writer", "add")
+    assert filled("backup", filled.source()).code == 0
+
+
 def test_the_recovery_kit_is_written_for_its_owner_only(filled: CommandLine) -> None:
     """As text with the key objects, and as a page with a QR code; never over another file."""
     text, page = filled.folder / "kit.txt", filled.folder / "kit.html"
