@@ -97,9 +97,9 @@ def measured(holdfast: CommandLine, *words: str | Path) -> Measured:
     )
 
 
-def tagged(holdfast: CommandLine, tag: str) -> str:
+def tagged(holdfast: CommandLine, tag: str, *, password: bool = True) -> str:
     """Return the id of the point with a tag."""
-    points = holdfast.done("points", "--json").document["points"]
+    points = holdfast.done("points", "--json", password=password).document["points"]
     (found,) = [point["id"] for point in points if point["tags"] == [tag]]
     return str(found)
 
@@ -121,7 +121,8 @@ def test_a_small_tree_and_its_next_version_come_back(cipher: str, holdfast: Comm
 
     for tag, original in (("two", source), ("one", kept)):
         target = holdfast.folder / tag
-        holdfast.done("restore", tagged(holdfast, tag), "--to", target, "--verify")
+        point = tagged(holdfast, tag, password=password)
+        holdfast.done("restore", point, "--to", target, "--verify", password=password)
         assert differences(original, Path(f"{target}{source}")) == ""
 
 

@@ -134,3 +134,14 @@ def test_every_command_says_that_the_format_is_not_final(filled: CommandLine) ->
     answer = filled("points", "--json")
     assert answer.err == ""
     assert answer.document["format"] == 0
+
+
+def test_a_series_of_several_paths_says_what_it_is_called_after(ready: CommandLine) -> None:
+    """A backup of the first path alone would continue it, which nobody expects."""
+    paths = [ready.source(a=b"a", b=b"b") / name for name in ("a", "b")]
+    note = "called after the first path"
+
+    assert note in ready.done("backup", *paths, password=False).out
+    assert note in ready.done("backup", "-n", *paths, password=False).out
+    assert note not in ready.done("backup", "--source", "ab", *paths, password=False).out
+    assert note not in ready.done("backup", paths[0], password=False).out

@@ -68,6 +68,8 @@ def test_without_a_password_and_a_terminal_the_refusal_says_so(filled: CommandLi
 
 def test_the_nightly_machine_needs_no_password_and_can_read_nothing(filled: CommandLine) -> None:
     """Its key makes restore points; names, lists and contents stay closed to it."""
+    quiet = filled("-q", "backup", filled.source())
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
     points = filled("points")
     listed = filled("ls", "latest")
     restored = filled("restore", "latest", "--to", "x")
@@ -152,6 +154,20 @@ def test_a_writer_key_that_others_can_change_is_refused(filled: CommandLine) -> 
     assert "H609" in answer.err
 
 
+def test_a_damaged_writer_key_says_how_to_get_another(filled: CommandLine) -> None:
+    """The hint works: moved away, the machine gets a new one."""
+    key = next((filled.home / ".config" / "holdfast" / "writers").glob("*.key"))
+    key.write_text("nonsense", encoding="utf-8")
+
+    answer = filled("backup", filled.source())
+    assert (answer.code, "H610" in answer.err) == (12, True)
+    assert "writer add" in answer.err
+
+    key.rename(filled.folder / "away")
+    filled.done("writer", "add")
+    assert filled("backup", filled.source()).code == 0
+
+
 def test_the_recovery_kit_is_written_for_its_owner_only(filled: CommandLine) -> None:
     """As text with the key objects, and as a page with a QR code; never over another file."""
     text, page = filled.folder / "kit.txt", filled.folder / "kit.html"
@@ -171,3 +187,85 @@ def test_a_vault_without_encryption_needs_no_password(holdfast: CommandLine) -> 
     holdfast.done("restore", "latest", "--to", holdfast.folder / "x", password=False)
 
     assert "anybody" in holdfast.done("points", password=False).out
+
+
+def test_the_kit_of_a_vault_without_encryption_says_that_anybody_can_read_it(
+    holdfast: CommandLine,
+) -> None:
+    """It names no password, and no encryption that is not there."""
+    made = holdfast.done("init", "--cipher", "none", password=False)
+    printed = holdfast.done("recovery-kit", password=False).out
+
+    assert "not encrypted, whoever has the folder can read it" in printed
+    assert "encrypted with" not in made.out
+    for text in (made.out, printed):
+        assert "still needs a password" not in text
+        assert "asks for the password" not in text
+
+
+def test_a_password_for_a_new_vault_without_encryption_is_refused(holdfast: CommandLine) -> None:
+    """It would be a promise that nothing keeps; nothing is made."""
+    answer = holdfast("init", "--cipher", "none", password=True)
+    dry = holdfast("init", "--cipher", "none", "--hint", "x", "-n")
+
+    assert (answer.code, dry.code) == (2, 2)
+    assert "H803" in answer.err
+    assert "--cipher none" in answer.err
+    assert not holdfast.repository.exists()
+
+
+def test_with_a_password_configured_a_vault_without_encryption_is_refused(
+    holdfast: CommandLine,
+) -> None:
+    """Somebody may have put it in the place of the true one."""
+    holdfast.done("init", "--cipher", "none", password=False)
+
+    for words in (
+        ("backup", holdfast.source()),
+        ("points",),
+        ("key", "list"),
+        ("verify",),
+        ("check",),
+    ):
+        answer = holdfast(*words, password=True)
+        assert (answer.code, "H815" in answer.err) == (21, True), words
+    answer = holdfast("points", environment={"HOLDFAST_PASSWORD": PASSWORD})
+    assert answer.code == 21
+    assert not holdfast.objects("packs")
+
+
+def test_a_new_password_has_one_line(holdfast: CommandLine) -> None:
+    """Nobody could type it, and most who hand over such a file have named the wrong one."""
+    lines = secret_file(holdfast.folder / "lines", b"one\ntwo\n")
+
+    answer = holdfast("init", "--password-file", lines)
+    assert answer.code == 2
+    assert "H915" in answer.err
+
+    holdfast.init()
+    answer = holdfast("key", "add", "--new-password-file", lines, password=True)
+    assert (answer.code, "H915" in answer.err) == (2, True)
+
+
+def test_one_password_is_not_two_ways_in(ready: CommandLine) -> None:
+    """Whoever removed one of them would believe that it opens nothing any more."""
+    other = secret_file(ready.folder / "other", b"other\n")
+    ready.done("key", "add", "--new-password-file", other)
+
+    for new in (ready.password_file, other):
+        for command in ("add", "change-password"):
+            answer = ready("key", command, "--new-password-file", new, password=True)
+            assert (answer.code, "H412" in answer.err) == (2, True)
+            assert "already" in answer.err
+    assert len(ready.done("key", "list", "--json").document["ways_in"]) == 2
+
+
+def test_a_wrong_key_file_is_not_blamed_on_the_keyboard(ready: CommandLine) -> None:
+    """Only passwords are typed."""
+    key = secret_file(ready.folder / "key", bytes(range(64)))
+    ready.done("key", "add", "--new-key-file", key)
+    wrong = secret_file(ready.folder / "wrong", bytes(64))
+
+    answer = ready("key", "verify", "--key-file", wrong)
+
+    assert (answer.code, "keyboard" in answer.err) == (12, False)

@@ -26,11 +26,13 @@ class HoldfastError(Exception):
     code: ClassVar[str] = "H000"
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
+    usual_hint: ClassVar[str | None] = None
+    """The hint of every error of a class that is raised without one."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = self.usual_hint if hint is None else hint
 
 
 class RequestError(HoldfastError):

@@ -90,6 +90,12 @@ class DamageFoundError(IntegrityError):
     code = "H912"
 
 
+class PasswordLinesError(RequestError):
+    """A new password has several lines; nothing was changed."""
+
+    code = "H915"
+
+
 class DefectError(InternalError):
     """Holdfast itself made a mistake: a defect, please report it."""
 

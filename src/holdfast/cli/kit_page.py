@@ -26,7 +26,7 @@ details pre {{ font-size: 7pt; }}
 <figure>{code}<figcaption>address and vault id</figcaption></figure>
 <pre>{text}</pre>
 <details>
-<summary>Copies of the objects without which no password opens anything</summary>
+<summary>Copies of the objects that everything hangs on</summary>
 <pre>{objects}</pre>
 </details>
 </body>

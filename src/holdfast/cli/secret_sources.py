@@ -19,6 +19,7 @@ from holdfast.base.secrets import Secret
 from holdfast.cli.errors import (
     NoSecretError,
     PasswordCommandError,
+    PasswordLinesError,
     PasswordMismatchError,
     SecretFileError,
     SecretFileWritableError,
@@ -68,8 +69,12 @@ class SecretSources:
         return sys.stdin.isatty() and sys.stderr.isatty()
 
     def given(self) -> Sequence[Unlocker]:
-        """Return what options or the environment name; empty if they name nothing."""
-        return self._from(self._given) if self.is_given else ()
+        """Return what options or the environment name, for a new vault; empty if that is nothing.
+
+        Raises:
+            PasswordLinesError: a password file has several lines.
+        """
+        return self._from(self._given, is_new=True) if self.is_given else ()
 
     def attempts(
         self, hints: Sequence[str], *, may_skip: bool = False
@@ -111,9 +116,10 @@ class SecretSources:
 
         Raises:
             NoSecretError, PasswordMismatchError: there is none, or it was not the same twice.
+            PasswordLinesError: a password file has several lines.
         """
         if self._new:
-            return self._from(self._new)[0]
+            return self._from(self._new, is_new=True)[0]
         if not self.can_ask:
             raise NoSecretError(
                 f"The {what} is needed, none was given, and there is no terminal to ask on.",
@@ -125,15 +131,23 @@ class SecretSources:
             raise PasswordMismatchError("The two passwords differ; nothing was changed.")
         return unlocker
 
-    def _from(self, options: SecretOptions) -> Sequence[Unlocker]:
+    def _from(self, options: SecretOptions, *, is_new: bool = False) -> Sequence[Unlocker]:
+        def password(data: bytes) -> Unlocker:
+            unlocker = PasswordUnlocker.from_file_bytes(data)
+            if is_new and set(b"\r\n") & set(unlocker.secret_input()):
+                raise PasswordLinesError(
+                    "The new password would have several lines, which nobody can type.",
+                    hint="Leave one line in the file; use a key file for anything longer.",
+                )
+            return unlocker
+
         found: list[Unlocker] = []
         if options.password_file is not None:
-            data = self._read(options.password_file, "password file")
-            found.append(PasswordUnlocker.from_file_bytes(data))
+            found.append(password(self._read(options.password_file, "password file")))
         elif options.password_command is not None:
-            found.append(PasswordUnlocker.from_file_bytes(_printed_by(options.password_command)))
+            found.append(password(_printed_by(options.password_command)))
         elif options.password is not None:
-            found.append(PasswordUnlocker.from_file_bytes(options.password.reveal()))
+            found.append(password(options.password.reveal()))
         if options.key_file is not None:
             found.append(KeyFileUnlocker(self._read(options.key_file, "key file")))
         return found

@@ -20,6 +20,11 @@ HostOption = Annotated[
 _PERCENT: Final = 100.0
 
 
+def counted(count: int, one: str) -> str:
+    """Return *count* of something whose plural ends with an s, such as ``1 file``."""
+    return f"{count:,} {one}" + ("" if count == 1 else "s")
+
+
 def split_point(text: str) -> tuple[str, bytes]:
     """Return point and path of ``POINT[:PATH]``; the path is empty if there is none."""
     name, _, path = text.partition(":")

@@ -25,7 +25,7 @@ class SpoolError(SourceError):
         """Say what the operating system said of a file or folder."""
         return cls(
             f"'{path}' cannot be written: {error.strerror}",
-            hint="Free some space, or choose another spool folder.",
+            hint="Free some space there, and check that this user may write there.",
         )
 
 

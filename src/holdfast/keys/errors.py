@@ -25,6 +25,10 @@ class RollbackError(SignatureError):
     """The key statements end before, or differ from, what was seen earlier."""
 
     code = "H404"
+    usual_hint = (
+        "Write nothing to it before you know who did that. The file that 'recovery-kit -o' wrote "
+        "has copies of the statements of its day, and says how to put them back."
+    )
 
 
 class LastWayInError(RequestError):

@@ -13,7 +13,7 @@ from holdfast.crypto.passwords import check_parameters, machine_memory_bytes
 from holdfast.format.frames import object_hash
 from holdfast.format.names import slot_name
 from holdfast.format.slot import Slot
-from holdfast.format.statement import SecretsRecord, Statement
+from holdfast.format.statement import SecretsRecord, SlotKind, Statement
 from holdfast.keys.errors import (
     MissingKeyObjectError,
     NoSuchWayInError,
@@ -73,9 +73,11 @@ def open_ring(
         return _ring(chain, candidate.hash, seed)
     if refused:
         raise refused[0]
+    is_password = unlocker.kind is SlotKind.PASSWORD
+    check = "the keyboard layout" if is_password else "whether it is the file of this vault"
     raise WrongPasswordError(
         f"the {SLOT_WORDS[unlocker.kind]} opens none of the vault's ways in",
-        hint="Nothing is damaged. Check the keyboard layout, or try another way in.",
+        hint=f"Nothing is damaged. Check {check}, or try another way in.",
     )
 
 

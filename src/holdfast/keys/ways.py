@@ -34,11 +34,15 @@ class WayInListing:
 
 
 def list_ways_in(chain: KeyChain, slots: Mapping[str, bytes]) -> tuple[WayInListing, ...]:
-    """Return every way in of the current statement; *slots* are slot objects by name."""
-    return tuple(
+    """Return every way in of the current statement, the oldest first, unreadable ones last.
+
+    *slots* are slot objects by name.
+    """
+    listings = (
         _listing(chain, entry.slot_hash, SLOT_WORDS[entry.kind], slots)
         for entry in chain.current.body.slots
     )
+    return tuple(sorted(listings, key=lambda way: (way.time is None, way.time or 0, way.slot_hash)))
 
 
 def _listing(

@@ -15,8 +15,8 @@ from holdfast.base.ids import VaultId
 from holdfast.base.progress import Listener, Progress
 from holdfast.format.names import parse_name
 from holdfast.operations.context import Context
-from holdfast.operations.errors import VerifyNeedsKeyError
-from holdfast.operations.opening import unlocked
+from holdfast.operations.errors import NotEncryptedError, VerifyNeedsKeyError
+from holdfast.operations.opening import refuse_unexpectedly_open, unlocked
 from holdfast.storage.address import open_backend
 from holdfast.storage.interface import StorageBackend
 from holdfast.vault.blind import blind_verify
@@ -75,6 +75,7 @@ def run(request: CheckRequest, context: Context, listener: Listener) -> tuple[Ch
     Raises:
         VerifyNeedsKeyError: contents need a way in, and none was given.
         KeysError: what was given opens nothing, and nothing is damaged.
+        NotEncryptedError: a way in is given, and a vault is one without encryption.
         NoRepositoryError: there is no repository.
     """
     with _repository(request.address, context) as (backend, repository, vault_ids):
@@ -98,8 +99,11 @@ def _checked(
     if request.depth != "blind":
         try:
             closed = ClosedVault.load(repository, vault_id, context.machine)
+            refuse_unexpectedly_open(closed, context)
             _require_way_in(closed, context)
             vault = unlocked(closed, context)
+        except NotEncryptedError:
+            raise
         except (IntegrityError, SignatureError) as error:
             # The report names the object; here it only matters that there are no keys.
             unopened = error.message

@@ -25,7 +25,7 @@ class SecretSource(Protocol):
         ...
 
     def given(self) -> Sequence[Unlocker]:
-        """Return what is given; empty if nothing is."""
+        """Return what is given to open a new vault with; empty if nothing is."""
         ...
 
     def attempts(

@@ -1,6 +1,12 @@
 """What the use cases refuse. Codes H800 to H819."""
 
-from holdfast.base.errors import BusyError, InternalError, RequestError, StorageError
+from holdfast.base.errors import (
+    BusyError,
+    InternalError,
+    RequestError,
+    SignatureError,
+    StorageError,
+)
 
 
 class NoVaultError(RequestError):
@@ -55,3 +61,9 @@ class ListError(RequestError):
     """The restore point cannot be listed as was asked."""
 
     code = "H808"
+
+
+class NotEncryptedError(SignatureError):
+    """A password or key file is configured, and the vault is one without encryption."""
+
+    code = "H815"

@@ -12,6 +12,7 @@ from holdfast.keys.unlockers import OpenUnlocker, Unlocker
 from holdfast.keys.writers import WriterIdentity
 from holdfast.operations.ciphers import EncryptionWish
 from holdfast.operations.context import Context
+from holdfast.operations.errors import CipherError
 from holdfast.operations.kit import KitPage, page_of
 from holdfast.storage.address import create_backend
 from holdfast.vault.local import WriterKey
@@ -58,7 +59,7 @@ def run(request: InitRequest, context: Context) -> Initialised:
         CipherError, KeyRequestError: the wish makes no sense. Nothing was changed.
     """
     template = request.encryption.vault_object()
-    check_hint(request.hint)
+    check(request, context)
     backend = create_backend(request.address, clock=context.clock, random=context.random)
     try:
         prepare_place(backend, context.clock)
@@ -104,6 +105,24 @@ def run(request: InitRequest, context: Context) -> Initialised:
         )
     finally:
         backend.close()
+
+
+def check(request: InitRequest, context: Context) -> None:
+    """Look whether the wish makes sense, without looking at the place.
+
+    Raises:
+        CipherError, KeyRequestError: it makes none.
+    """
+    check_hint(request.hint)
+    if request.encryption.suite().key_bytes:
+        return
+    if context.secrets.is_given:
+        raise CipherError(
+            "A repository without encryption has no password and no key file, but one is given.",
+            hint="Leave it away, in the environment too; or leave --cipher none away.",
+        )
+    if request.hint:
+        raise CipherError("A repository without encryption has no password, so no --hint either.")
 
 
 def new_way_in(unlocker: Unlocker, hint: str, context: Context) -> WayIn:

@@ -1,11 +1,15 @@
 """Ways in: list, add, change, remove, verify. Removing is a rotation, planned and shown first."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
+from holdfast.base.errors import IntegrityError, KeysError
 from holdfast.base.ids import ObjectHash
 from holdfast.keys.changes import Change, add_slot, change_password, remove_slot
-from holdfast.keys.errors import LastWayInError
+from holdfast.keys.errors import KeyRequestError, LastWayInError
+from holdfast.keys.opening import open_ring
 from holdfast.keys.slots import check_hint
+from holdfast.keys.unlockers import SLOT_WORDS, Unlocker
 from holdfast.keys.ways import WayInListing, list_ways_in
 from holdfast.operations.context import Context
 from holdfast.operations.errors import KeyChangeLostError, NoSuchSlotError
@@ -87,12 +91,13 @@ def add(address: str, hint: str, context: Context) -> KeyChanged:
 
     Raises:
         KeysError: the present secret opens nothing. Nothing was changed.
+        KeyRequestError: the new one opens the vault already. Nothing was changed.
         KeyChangeLostError: another change won; this one has to be made again.
     """
     check_hint(hint)
     with opened(address, context) as closed:
         vault = unlocked(closed, context)
-        way = new_way_in(context.secrets.new_unlocker("new password"), hint, context)
+        way = new_way_in(_new_unlocker(closed, context), hint, context)
         change = add_slot(closed.chain, vault.ring, way, clock=context.clock, random=context.random)
         return _applied(closed, change, context, removed=None)
 
@@ -102,6 +107,7 @@ def change(address: str, hint: str | None, context: Context, *, rotate: bool) ->
 
     Raises:
         KeysError: the present secret opens nothing. Nothing was changed.
+        KeyRequestError: the new one opens the vault already. Nothing was changed.
         KeyChangeLostError: another change won; this one has to be made again.
     """
     check_hint(hint or "")
@@ -116,7 +122,7 @@ def change(address: str, hint: str | None, context: Context, *, rotate: bool) ->
             ),
             "",
         )
-        unlocker = context.secrets.new_unlocker("new password")
+        unlocker = _new_unlocker(closed, context)
         way = new_way_in(unlocker, kept if hint is None else hint, context)
         made = change_password(
             closed.chain,
@@ -163,6 +169,7 @@ def remove(address: str, plan: RemovalPlan, context: Context) -> KeyChanged:
     Raises:
         StalePlanError: the keys have changed since the plan was made. Nothing was changed.
         KeysError: the present secret opens nothing. Nothing was changed.
+        KeyRequestError: the new one opens the vault already. Nothing was changed.
         KeyChangeLostError: another change won; this one has to be made again.
     """
     with opened(address, context) as closed:
@@ -211,6 +218,28 @@ def _found(ways: tuple[WayInListing, ...], slot: str) -> WayInListing:
         f"{'have' if fitting else 'has'} an id that begins with '{slot}'.",
         hint="'holdfast key list' shows the ids.",
     )
+
+
+def _new_unlocker(closed: ClosedVault, context: Context) -> Unlocker:
+    """Return a new secret that opens nothing yet.
+
+    One secret in two ways in is a trap: whoever removes one of them believes that it is gone.
+
+    Raises:
+        KeyRequestError: it opens one of the ways in.
+    """
+    unlocker = context.secrets.new_unlocker("new password")
+    ring = None
+    # A damaged way in does not keep anybody from adding a sound one.
+    with suppress(KeysError, IntegrityError):
+        ring = open_ring(closed.chain, closed.slots(), unlocker)
+    if ring is not None:
+        raise KeyRequestError(
+            f"This {SLOT_WORDS[unlocker.kind]} opens the repository already, "
+            f"as {short(ring.slot_hash)}; nothing was changed.",
+            hint="Choose another one.",
+        )
+    return unlocker
 
 
 def _applied(

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from holdfast import __version__
+from holdfast.crypto.suites import suite_named
 from holdfast.format.names import vault_name
 from holdfast.keys.keyring import ReadRing
 from holdfast.keys.kit import RecoveryKit, recovery_kit
@@ -32,6 +33,11 @@ class KitPage:
     def vault_id(self) -> str:
         """The vault's id."""
         return self.kit.vault_id.hex()
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether a password or key file is needed to read the vault."""
+        return suite_named(self.kit.suite).key_bytes > 0
 
     @property
     def ways_in(self) -> tuple[WayInListing, ...]:

@@ -12,7 +12,7 @@ from holdfast.keys.errors import NoSuchWayInError, WrongPasswordError
 from holdfast.keys.unlockers import OpenUnlocker
 from holdfast.keys.ways import list_ways_in
 from holdfast.operations.context import Context
-from holdfast.operations.errors import NoVaultError
+from holdfast.operations.errors import NotEncryptedError, NoVaultError
 from holdfast.storage.address import open_backend
 from holdfast.vault.local import WriterKey
 from holdfast.vault.repository import Repository, open_repository
@@ -27,14 +27,34 @@ def opened(address: str, context: Context) -> Iterator[ClosedVault]:
         RepositoryMissingError, NoRepositoryError, ForeignFolderError: there is no repository.
         NoVaultError: it holds several vaults and the context names none of them.
         IntegrityError, SignatureError: what everything hangs on is damaged or went back in time.
+        NotEncryptedError: a way in is given, and the vault is one without encryption.
     """
     backend = open_backend(address, clock=context.clock, random=context.random)
     try:
         known = [vault.vault_id for vault in context.machine.known.at(backend.address)]
         repository = open_repository(backend, context.clock, known=known)
-        yield ClosedVault.load(repository, _chosen(repository, context), context.machine)
+        closed = ClosedVault.load(repository, _chosen(repository, context), context.machine)
+        refuse_unexpectedly_open(closed, context)
+        yield closed
     finally:
         backend.close()
+
+
+def refuse_unexpectedly_open(vault: ClosedVault, context: Context) -> None:
+    """Refuse a vault without encryption where somebody relies on a password.
+
+    Whoever replaced the true vault could otherwise read what is backed up from now on.
+
+    Raises:
+        NotEncryptedError: a way in is given, and *vault* is one without encryption.
+    """
+    if context.secrets.is_given and not vault.is_sealed:
+        raise NotEncryptedError(
+            "A password or key file is given, but the repository at "
+            f"{vault.repository.backend.address} is not encrypted; it was not used.",
+            hint="If it was made with --cipher none, leave the password away, in the environment "
+            "too. If not, somebody has replaced it: write nothing to it.",
+        )
 
 
 def unlocked(vault: ClosedVault, context: Context) -> ReadableVault:

@@ -27,7 +27,11 @@ _COMPARE_BYTES: Final = 1 << 20
 _FULL: Final = (
     StorageFullError,
     "There is no space left in '{path}' for {name}.",
-    "Free space there, or forget restore points and run gc.",
+    (
+        "Enlarge it, or make some room beside the repository: then forget restore points and run "
+        "gc, which write a little before they free anything. Delete nothing in the repository by "
+        "hand."
+    ),
 )
 _DENIED: Final = (
     StorageDeniedError,

@@ -43,6 +43,7 @@ class StorageReadOnlyError(StorageError):
     """The storage takes no writes. Nothing was changed."""
 
     code = "H211"
+    usual_hint = "Mount it so that it can be written to, and try again."
 
 
 class StorageDeniedError(StorageError):

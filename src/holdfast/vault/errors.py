@@ -40,6 +40,7 @@ class DamagedObjectError(IntegrityError):
     """The bytes of an object are not the ones that its name promises, or make no sense."""
 
     code = "H604"
+    usual_hint = "'holdfast verify' names what is damaged and the restore points that it touches."
 
 
 class WrongSignerError(SignatureError):
@@ -76,6 +77,10 @@ class WriterKeyFileError(KeysError):
     """A writer key file is missing or is not one."""
 
     code = "H610"
+    usual_hint = (
+        "Put it back from a copy; or move it away, and 'holdfast writer add' makes a new one and "
+        "asks for the password."
+    )
 
 
 class NoSuchPointError(RequestError):

@@ -12,7 +12,7 @@ from holdfast.cli.invocation import Invocation
 from holdfast.cli.options import ADVANCED, GlobalCommand, family
 from holdfast.cli.output import printable, show_seconds
 from holdfast.cli.progress import ProgressPrinter
-from holdfast.cli.words import parse_rate, parse_time
+from holdfast.cli.words import counted, parse_rate, parse_time
 from holdfast.operations import backup as operation
 from holdfast.operations.backup import BackedUp, BackupRequest
 
@@ -29,7 +29,9 @@ def backup(
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option("--source", metavar="NAME", help="Name of the series, instead of the path."),
+        typer.Option(
+            "--source", metavar="NAME", help="Name of the series, instead of the first path."
+        ),
     ] = None,
     exclude: Annotated[
         list[str] | None,
@@ -106,6 +108,8 @@ def backup(
 
     Needs no password on a machine that writes into the repository: 'init' has made its key. Parts
     of the source that cannot be read are named, and the exit code is then 3.
+    Restore points of one source form a series. It is called after the first path, unless --source
+    names it: do that where there are several paths, so that another first path begins no other one.
     With --from-command, a restore point is made only if the command succeeds.
     """
     invocation = Invocation.of(ctx)
@@ -150,10 +154,11 @@ def backup(
     with invocation.listen() as listener:
         made = operation.run(request, invocation.context, listener)
     _show(invocation, made, listener)
+    _show_naming(invocation, request)
     if made.findings:
         raise SourcePartlyReadError(
-            f"The restore point was made, but {made.findings} parts of the source could not be "
-            "read as they should.",
+            f"The restore point was made, but {counted(made.findings, 'part')} of the source could "
+            "not be read as they should.",
             hint="Each is named above.",
         )
 
@@ -171,14 +176,24 @@ def _show_plan(invocation: Invocation, request: BackupRequest) -> None:
         "backup",
         {"dry_run": True, "series": plan.series, "root": printable(plan.root)},
     )
+    _show_naming(invocation, request)
+
+
+def _show_naming(invocation: Invocation, request: BackupRequest) -> None:
+    """Say what several paths are called: a backup of the first one alone continues their series."""
+    if request.source is None and len(request.paths) > 1:
+        invocation.output.say(
+            "The series is called after the first path alone; --source NAME gives it a name."
+        )
 
 
 def _show(invocation: Invocation, made: BackedUp, listener: ProgressPrinter) -> None:
     output, seconds = invocation.output, listener.seconds
     rate = int(made.source_bytes / seconds) if seconds > 0 else 0
-    output.result(
+    output.say(
         f"Restore point {made.point_id[:8]} of {printable(made.series)} is made: "
-        f"{made.files:,} files, {made.folders:,} folders, {format_size(made.source_bytes)}."
+        f"{counted(made.files, 'file')}, {counted(made.folders, 'folder')}, "
+        f"{format_size(made.source_bytes)}."
     )
     output.say(
         f"New: {format_size(made.new_raw_bytes)}, stored as {format_size(made.new_stored_bytes)}. "

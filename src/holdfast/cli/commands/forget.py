@@ -9,7 +9,7 @@ from holdfast.cli.errors import UsageError
 from holdfast.cli.invocation import Invocation
 from holdfast.cli.options import ADVANCED, GlobalCommand, family
 from holdfast.cli.output import local_zone, printable, show_time
-from holdfast.cli.words import HostOption, SourceOption
+from holdfast.cli.words import HostOption, SourceOption, counted
 from holdfast.operations import forget as operation
 from holdfast.operations import gc as gc_operation
 from holdfast.operations.forget import DropPlan
@@ -209,17 +209,21 @@ def _drop(invocation: Invocation, command: str, plan: DropPlan) -> None:
     output = invocation.output
     if not plan.dropped:
         _show_drop(invocation, plan)
-        output.result(f"Nothing to drop; all {plan.staying} restore points stay.")
+        output.result(f"Nothing to drop; {_staying(plan)}.")
         output.summary(command, {"dropped": [], "staying": plan.staying})
         return
-    question = f"Drop {len(plan.dropped)} restore points?"
+    question = f"Drop {counted(len(plan.dropped), 'restore point')}?"
     if not invocation.confirm(question, show=lambda: _show_drop(invocation, plan)):
         return
     with invocation.listen() as listener:
         done = operation.apply(plan, invocation.context, listener)
-    output.result(f"Dropped {len(done.points)} restore points; {plan.staying} stay.")
+    output.result(f"Dropped {counted(len(done.points), 'restore point')}; {_staying(plan)}.")
     output.say("'holdfast gc' frees their space.")
     output.summary(command, {"dropped": list(done.points), "staying": plan.staying})
+
+
+def _staying(plan: DropPlan) -> str:
+    return f"{plan.staying:,} {'stays' if plan.staying == 1 else 'stay'}"
 
 
 def _show_drop(invocation: Invocation, plan: DropPlan) -> None:
@@ -238,7 +242,9 @@ def _show_drop(invocation: Invocation, plan: DropPlan) -> None:
                     + (", ".join(decision.reasons) or "goes")
                 )
     if plan.dropped:
-        output.result(f"Plan: drop {len(plan.dropped)} restore points, {plan.staying} stay.")
+        output.result(
+            f"Plan: drop {counted(len(plan.dropped), 'restore point')}, {_staying(plan)}."
+        )
     for point in plan.dropped:
         output.result(f"  {point.id[:8]}  {show_time(point.time)}  {printable(point.series)}")
     for series in plan.emptied:

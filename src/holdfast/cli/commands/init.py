@@ -11,7 +11,7 @@ from holdfast.cli.options import ADVANCED, GlobalCommand, family
 from holdfast.cli.output import printable
 from holdfast.operations import kit as kit_operation
 from holdfast.operations.ciphers import EncryptionWish
-from holdfast.operations.init import Initialised, InitRequest, run
+from holdfast.operations.init import Initialised, InitRequest, check, run
 
 app = family("Make repositories.")
 
@@ -67,12 +67,14 @@ def init(
     address = repository or invocation.repository
     wish = EncryptionWish(cipher, key_bits, level, compression)
     wish.vault_object()
+    request = InitRequest(address, wish, hint)
+    check(request, invocation.context)
     if invocation.options.dry_run:
         invocation.output.result(
             f"A repository would be made at {printable(address)} ({wish.suite().name})."
         )
         return
-    made = run(InitRequest(address, wish, hint), invocation.context)
+    made = run(request, invocation.context)
     if kit is not None:
         kit_operation.write(kit, kit_text(made.kit, with_objects=True))
     _show(invocation, made, kit)
@@ -90,7 +92,8 @@ def _show(invocation: Invocation, made: Initialised, kit: Path | None) -> None:
             "recovery_kit": None if kit is None else str(kit),
         },
     )
-    output.result(f"Made the repository {printable(made.address)}, encrypted with {made.suite}.")
+    encryption = f"encrypted with {made.suite}" if made.kit.is_encrypted else "not encrypted"
+    output.result(f"Made the repository {printable(made.address)}, {encryption}.")
     output.say(f"This machine's key, which only writes: {made.writer_key}")
     if kit is not None:
         output.say(f"The recovery kit is in {kit}: move it away from this machine.")

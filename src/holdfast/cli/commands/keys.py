@@ -11,6 +11,7 @@ from holdfast.cli.invocation import Invocation
 from holdfast.cli.options import GlobalCommand, GlobalGroup, family
 from holdfast.cli.output import JsonValue, show_time, table
 from holdfast.cli.secret_sources import SecretOptions
+from holdfast.cli.words import counted
 from holdfast.keys.ways import WayInListing
 from holdfast.operations import keys
 from holdfast.operations.keys import KeyChanged, RemovalPlan
@@ -141,9 +142,9 @@ def _show_plan(invocation: Invocation, plan: RemovalPlan) -> None:
         f"  stays:    {_words(plan.staying)}\n"
         f"  writers that go on: {writers}\n"
         f"  new keys (epoch {plan.epoch}) for everything stored from now on\n"
-        f"  The {plan.points} restore points of today stay readable to whoever removed it has kept "
-        "a copy\n  of, for as long as such a copy exists: removing takes back nothing that could "
-        "be read before."
+        f"  The {counted(plan.points, 'restore point')} of today can still be read by whoever is "
+        "removed and has kept a copy,\n  for as long as such a copy exists: removing takes back "
+        "nothing that could be read before."
     )
     output.event(
         "plan",

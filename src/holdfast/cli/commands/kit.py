@@ -1,7 +1,7 @@
 """``holdfast recovery-kit``: as text, and as a page with a QR code."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, NamedTuple
 
 import typer
 
@@ -13,6 +13,28 @@ from holdfast.operations import kit
 from holdfast.operations.kit import KitPage
 
 app = family("Recovery kits.")
+
+
+class _Words(NamedTuple):
+    asked: str
+    finder: str
+    objects: str
+
+
+_SEALED: Final = _Words(
+    "It asks for the password.",
+    """\
+Whoever finds this page still needs a password or key file. Without any of
+them nobody can open the repository, and that includes its makers.""",
+    "Copies of the objects without which no password opens anything.",
+)
+_OPEN: Final = _Words(
+    "It asks for no password.",
+    """\
+There is no password: whoever has the folder can read everything in it, and
+change it.""",
+    "Copies of the objects without which nothing can be read.",
+)
 
 
 @app.command("recovery-kit", cls=GlobalCommand)
@@ -62,38 +84,50 @@ def recovery_kit(
 
 def kit_text(page: KitPage, *, with_objects: bool) -> str:
     """Return the kit as text of at most 78 columns."""
-    ways = "\n".join(
-        f"              {way.kind} {way.slot_hash.hex()[:8]}"
-        + (f", hint {printable(way.hint)}" if way.hint.strip('"') else "")
-        for way in page.ways_in
-    )
+    words = _SEALED if page.is_encrypted else _OPEN
     text = f"""\
 ---------------------------- HOLDFAST RECOVERY KIT ----------------------------
 repository    {printable(page.address)}
               on machine {printable(page.host)}
 vault         {page.vault_id[:32]}
               {page.vault_id[32:]}
-              {page.kit.suite}, format {page.kit.format}, key statement {page.kit.statement.number}
-opened by     any one of
-{ways}
+              {_suite(page)}, format {page.kit.format}, key statement {page.kit.statement.number}
+opened by     {_openers(page)}
 made          {show_time(page.made_at)} by {page.program}
 
 To restore on another machine:
   1  Bring the repository there, or reach it there. It is a folder of files.
-  2  Install Holdfast, or take the single file holdfast-extract, which needs
-     nothing but Python and the vault's format: docs/spec/vault-format.md.
+  2  Install Holdfast. Or take the single file tools/holdfast-extract of its
+     source code, written from the format alone (docs/spec/vault-format.md);
+     keep a copy of it. It needs Python 3.11 or later and the Python packages
+     cryptography (50 or later), blake3 and, before Python 3.14,
+     backports.zstd.
   3  holdfast points  -r FOLDER
   4  holdfast restore -r FOLDER latest --to NEW-FOLDER
-     It asks for the password. The vault's id must be the one above.
+     {words.asked} The vault's id must be the one above.
 
-Whoever finds this page still needs a password or key file. Without any of
-them nobody can open the repository, and that includes its makers.
+{words.finder}
 --------------------------------------------------------------------------------"""
     if with_objects:
         text += f"""
 
-Copies of the objects without which no password opens anything. To put one
+{words.objects} To put one
 back, decode its lines (base64) into a file of that name in the repository.
 
 {page.key_objects}"""
     return text + "\n"
+
+
+def _suite(page: KitPage) -> str:
+    return page.kit.suite if page.is_encrypted else "not encrypted"
+
+
+def _openers(page: KitPage) -> str:
+    if not page.is_encrypted:
+        return "anybody: not encrypted, whoever has the folder can read it"
+    ways = (
+        f"\n              {way.kind} {way.slot_hash.hex()[:8]}"
+        + (f", hint {printable(way.hint)}" if way.hint.strip('"') else "")
+        for way in page.ways_in
+    )
+    return "any one of" + "".join(ways)
