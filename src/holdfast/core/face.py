@@ -237,6 +237,12 @@ class RestoreRules:
     """Patterns (gitignore's, paths below the root) of all that is wanted; of what is not."""
     onto_target: bool = False
     """Also give the target folder owner, mode, times and attributes of what it stands for."""
+    roots: Sequence[bytes] = ()
+    """What was stored, paths below the root; empty: everything. Nothing is removed outside."""
+    keep_above: bool = False
+    """Folders above *roots* that are there keep their metadata."""
+    spared: Sequence[bytes] = ()
+    """Paths below the root that are never removed, whatever the tree says."""
 
 
 # --- what comes out ---------------------------------------------------------------------------
@@ -293,6 +299,8 @@ class Restored:
 
     items: int
     bytes_written: int
+    removed: int = 0
+    """Names that the tree does not have and that are gone; a folder with all in it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -502,6 +510,16 @@ class Reader(Protocol):
         self, root: NodeId, below: Sequence[bytes], target_fd: int, rules: RestoreRules
     ) -> Run[Compared]:
         """Find every difference between the tree and what is below *target_fd*; reads only."""
+        ...
+
+    def extras(
+        self, root: NodeId, below: Sequence[bytes], target_fd: int, rules: RestoreRules
+    ) -> Run[Compared]:
+        """Find what a restore with these rules would remove; reads only.
+
+        Each is a finding ``additional``; the path of a folder, which goes with all in it, ends with
+        a slash.
+        """
         ...
 
     def read_at(

@@ -156,7 +156,8 @@ class CompareRun(ReadingRun[Compared]):
         if stat.S_IFMT(status.st_mode) != _FORMATS[entry.type]:
             self._differs("type", path, f"it should be a {entry.kind}")
             return
-        yield from self._metadata(fd, entry.name, entry, owner, status, path)
+        if not self._selection.keeps_metadata(entry.folder + entry.name + b"\0"):
+            yield from self._metadata(fd, entry.name, entry, owner, status, path)
         yield from self._content(fd, entry, status, path)
 
     def _content(self, fd: int, entry: Entry, status: os.stat_result, path: bytes) -> Work[None]:

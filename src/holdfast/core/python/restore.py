@@ -138,6 +138,8 @@ class RestoreRun(ReadingRun[Restored]):
                     leaf = yield from cursor.next(self, wanted[1])
                 except IntegrityError as error:
                     self.emit(Finding(error.code, b"", error.message))
+                    # What that leaf names would look like something that the tree does not have.
+                    self._folders.stop_removing()
                     continue
                 if leaf is None:
                     break
@@ -149,7 +151,7 @@ class RestoreRun(ReadingRun[Restored]):
         for kind, count in sorted(self._metadata.refused.items()):
             path = self._metadata.first[kind]
             self.emit(Finding(kind, path, f"{count} {_SUMMARIES[kind]}"))
-        return Restored(self._items, self._placer.bytes_written)
+        return Restored(self._items, self._placer.bytes_written, self._folders.removed)
 
     def _check_paths(self) -> Work[None]:
         yield from self._nodes.load_root(self, self._root)
