@@ -12,6 +12,7 @@ from holdfast.cli.invocation import Invocation
 from holdfast.cli.options import ADVANCED, GlobalCommand, family
 from holdfast.cli.output import printable, show_seconds
 from holdfast.cli.progress import ProgressPrinter
+from holdfast.cli.settings import environment_without_secrets
 from holdfast.cli.words import parse_rate, parse_time
 from holdfast.operations import backup as operation
 from holdfast.operations.backup import BackedUp, BackupRequest
@@ -107,6 +108,8 @@ def backup(
     Needs no password on a machine that writes into the repository: 'init' has made its key. Parts
     of the source that cannot be read are named, and the exit code is then 3.
     With --from-command, a restore point is made only if the command succeeds.
+    Several paths make one restore point; its series is named after the first path, unless --source
+    names it.
     """
     invocation = Invocation.of(ctx)
     words = list(paths or ())
@@ -132,6 +135,7 @@ def backup(
         host=host,
         stream_name=name,
         command=tuple(words) if from_command else (),
+        environment=environment_without_secrets() if from_command else None,
         exclude=tuple(os.fsencode(pattern) for pattern in exclude or ()),
         exclude_from=tuple(exclude_from or ()),
         exclude_caches=exclude_caches,
@@ -150,6 +154,11 @@ def backup(
     with invocation.listen() as listener:
         made = operation.run(request, invocation.context, listener)
     _show(invocation, made, listener)
+    if len(request.paths) > 1 and source is None:
+        invocation.output.note(
+            f"holdfast: note: the series is named after the first path, {printable(words[0])}, "
+            "as if that alone were backed up; --source NAME gives it a name of its own."
+        )
     if made.findings:
         raise SourcePartlyReadError(
             f"The restore point was made, but {made.findings} parts of the source could not be "
