@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from holdfast.core.face import RestoreRules
+from holdfast.core.restore_rules import RestoreRules
 from holdfast.recovery.errors import (
     PathNotInPointError,
     RestoreRequestError,

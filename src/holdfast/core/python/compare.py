@@ -14,7 +14,7 @@ from holdfast.base.errors import IntegrityError
 from holdfast.base.ids import NodeId
 from holdfast.base.progress import Finding
 from holdfast.base.sizes import MIB
-from holdfast.core.face import Compared, Progress, RestoreRules
+from holdfast.core.face import Compared, Progress
 from holdfast.core.python import linux_restore as linux
 from holdfast.core.python.contents import ContentReader, ExtentCursor, data_runs
 from holdfast.core.python.entries import FILE, FOLDER, SYMLINK, Entry
@@ -26,6 +26,7 @@ from holdfast.core.python.restored_owners import LocalOwners
 from holdfast.core.python.selection import KeyRange, Selection
 from holdfast.core.python.target_folders import LookingStack, components
 from holdfast.core.reader_errors import TargetError
+from holdfast.core.restore_rules import RestoreRules
 
 MISSING: Final = "missing"
 ADDITIONAL: Final = "additional"

@@ -7,7 +7,7 @@ from typing import Final
 
 from holdfast.base.ids import NodeId
 from holdfast.base.progress import Finding
-from holdfast.core.face import Compared, RestoreRules
+from holdfast.core.face import Compared
 from holdfast.core.python import linux_restore as linux
 from holdfast.core.python.entries import FOLDER, Entry
 from holdfast.core.python.leaves import Leaf
@@ -17,6 +17,7 @@ from holdfast.core.python.restore_folders import TEMPORARY, refusal
 from holdfast.core.python.selection import KeyRange, Selection
 from holdfast.core.python.target_folders import LookingStack, components, is_mount
 from holdfast.core.reader_errors import TargetError
+from holdfast.core.restore_rules import RestoreRules
 
 ADDITIONAL: Final = "additional"
 

@@ -14,7 +14,6 @@ from holdfast.core.face import (
     Parameters,
     ReadKeys,
     Restored,
-    RestoreRules,
     Run,
     Verified,
 )
@@ -28,6 +27,7 @@ from holdfast.core.python.read_at import ReadAtRun
 from holdfast.core.python.restore import RestoreRun
 from holdfast.core.python.segment_reader import ChunkPlaces, SegmentReader
 from holdfast.core.python.verify import VerifyRun
+from holdfast.core.restore_rules import RestoreRules
 
 _CACHE_SHARE: Final = 16
 _LARGEST_CACHE: Final = 16 * MIB

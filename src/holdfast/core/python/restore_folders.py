@@ -9,7 +9,6 @@ from typing import Final
 from holdfast.base.errors import IntegrityError
 from holdfast.base.ids import NodeId
 from holdfast.base.progress import Finding
-from holdfast.core.face import RestoreRules
 from holdfast.core.python import linux_restore as linux
 from holdfast.core.python.contents import ContentReader
 from holdfast.core.python.entries import FOLDER, Entry
@@ -28,6 +27,7 @@ from holdfast.core.python.target_folders import (
     remove_everything,
 )
 from holdfast.core.reader_errors import TreeShapeError
+from holdfast.core.restore_rules import RestoreRules
 
 TEMPORARY: Final = b".holdfast-"
 _TEMPORARY_SIZE: Final = len(TEMPORARY) + 16

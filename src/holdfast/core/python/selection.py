@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from holdfast.core.face import RestoreRules
 from holdfast.core.python.entries import FOLDER, Entry
 from holdfast.core.python.leaves import Leaf
 from holdfast.core.python.node_reader import ROOT_KEY, folder_of, split_path
 from holdfast.core.reader_errors import InvalidPathError
+from holdfast.core.restore_rules import RestoreRules
 from holdfast.policy.patterns import Patterns, compile_patterns
 
 KeyRange = tuple[bytes, bytes | None]
