@@ -11,7 +11,6 @@ from doubles.engine_store import EVERYTHING, EngineStore
 from doubles.trees import build_small_tree
 from holdfast.base.errors import IntegrityError
 from holdfast.base.secrets import Secret
-from holdfast.core.face import RestoreRules
 from holdfast.core.python.branches import Extents, Inner, encode_extents, encode_inner
 from holdfast.core.python.entries import (
     EXTENT_MAP,
@@ -26,6 +25,7 @@ from holdfast.core.python.leaf_columns import Columns
 from holdfast.core.python.leaves import encode_leaf
 from holdfast.core.python.tree_builder import TreeBuilder
 from holdfast.core.reader_errors import PathNotFoundError, TreeShapeError
+from holdfast.core.restore_rules import RestoreRules
 
 ALWAYS = RestoreRules("always", delete=True, sparse=True, numeric_ids=True)
 

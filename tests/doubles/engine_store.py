@@ -20,7 +20,6 @@ from holdfast.core.face import (
     Parameters,
     ReadKeys,
     Restored,
-    RestoreRules,
     Run,
     ScanRules,
     Store,
@@ -33,6 +32,7 @@ from holdfast.core.python.reader import PythonReader
 from holdfast.core.python.segments import Compressor, PackCipher, SessionKeys
 from holdfast.core.python.tree_builder import TreeBuilder, node_id
 from holdfast.core.python.writer import PythonWriter
+from holdfast.core.restore_rules import RestoreRules
 from holdfast.crypto import hkdf
 from holdfast.crypto.suites import suite_named
 from holdfast.format.packs import (

@@ -395,7 +395,7 @@ def test_a_restore_that_was_killed_is_finished_by_the_next(ready: CommandLine) -
         delay = chance.uniform(0.0, 0.6 * spent)
         words: tuple[str | Path, ...] = ("restore", "latest", "--to", target)
         if attempt:
-            words += ("--overwrite", "if-changed")
+            words += ("--overwrite", "if-changed", "--yes")
         death = run_and_kill(ready, words, phase="restore", delay_seconds=delay, password=True)
         killed += death.is_killed
         assert death.code in (0, -signal.SIGKILL), death.err
@@ -404,7 +404,8 @@ def test_a_restore_that_was_killed_is_finished_by_the_next(ready: CommandLine) -
     refused = ready("restore", "latest", "--to", target, password=True)
     assert refused.code == 2
     assert "--overwrite" in refused.err
-    ready.done("restore", "latest", "--to", target, "--overwrite", "if-changed", "--verify")
+    words = ("restore", "latest", "--to", target, "--overwrite", "if-changed", "--verify", "--yes")
+    ready.done(*words)
     assert differences(source, Path(f"{target}{source}")) == ""
 
 
@@ -426,5 +427,5 @@ def test_a_restore_onto_a_full_disk_says_so_and_goes_on_when_there_is_room(
 
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
         words = ("restore", "latest", "--to", target, "--overwrite", "if-changed", "--verify")
-        ready.done(*words)
+        ready.done(*words, "--yes")
         assert differences(source, Path(f"{target}{source}")) == ""

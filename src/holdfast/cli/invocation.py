@@ -55,7 +55,9 @@ class Invocation:
         Raises:
             NoRepositoryNamedError: nobody said which.
         """
-        address = self.options.repo or self.settings.repository
+        # An empty word on the line is a mistake, and not the repository of the environment.
+        given = self.options.repo
+        address = self.settings.repository if given is None else given
         if address is None:
             raise NoRepositoryNamedError(
                 "No repository was named.",

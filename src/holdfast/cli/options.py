@@ -37,6 +37,9 @@ class GlobalOptions:
             for item in fields(later)
             if getattr(later, item.name)
         }
+        if later.repo is not None:
+            # An empty address was said too: it is refused, and not taken for silence.
+            said["repo"] = later.repo
         if self.verbose and later.verbose:
             said["verbose"] = self.verbose + later.verbose
         return replace(self, **said)

@@ -25,6 +25,15 @@ VARIABLES: Final = {
 }
 
 
+def environment_without_secrets() -> dict[str, str]:
+    """Return this process's environment for other programs: without ways to the password."""
+    return {
+        name: value
+        for name, value in os.environ.items()  # noqa: TID251 - this is the one file that may
+        if not name.startswith("HOLDFAST_PASSWORD")
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the environment says. Empty variables count as absent."""

@@ -27,7 +27,6 @@ from holdfast.core.face import (
     Reader,
     ReadKeys,
     Restored,
-    RestoreRules,
     Run,
     ScanRules,
     Store,
@@ -37,6 +36,7 @@ from holdfast.core.face import (
     Written,
     WrittenPack,
 )
+from holdfast.core.restore_rules import RestoreRules
 
 __all__ = [
     "Bytes",

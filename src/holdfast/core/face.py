@@ -18,6 +18,7 @@ from holdfast.base.ids import IndexId, NodeId, PackId
 from holdfast.base.progress import Finding
 from holdfast.base.randomness import Random
 from holdfast.base.secrets import Secret
+from holdfast.core.restore_rules import RestoreRules
 
 Bytes = bytes | memoryview
 """Anything that holds bytes and is not changed while a call runs."""
@@ -218,27 +219,6 @@ class ScanRules:
     """Read every file, whatever the local state says of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreRules:
-    """How a target that is not empty is treated."""
-
-    overwrite: Literal["never", "if-changed", "always"]
-    """A file that is there is kept, or kept if size and mtime are the same, or written anew."""
-    delete: bool
-    """Remove what the tree does not have, below what is restored."""
-    sparse: bool
-    """False: holes are given blocks."""
-    numeric_ids: bool
-    """True: owners by number, even if their names are known here under another one."""
-    strip_prefix: bytes = b""
-    """The folder whose contents land in the target; paths outside of it are refused."""
-    include: Sequence[bytes] = ()
-    exclude: Sequence[bytes] = ()
-    """Patterns (gitignore's, paths below the root) of all that is wanted; of what is not."""
-    onto_target: bool = False
-    """Also give the target folder owner, mode, times and attributes of what it stands for."""
-
-
 # --- what comes out ---------------------------------------------------------------------------
 
 
@@ -293,6 +273,8 @@ class Restored:
 
     items: int
     bytes_written: int
+    removed: int = 0
+    """Names that the tree does not have and that are gone; a folder with all in it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -502,6 +484,16 @@ class Reader(Protocol):
         self, root: NodeId, below: Sequence[bytes], target_fd: int, rules: RestoreRules
     ) -> Run[Compared]:
         """Find every difference between the tree and what is below *target_fd*; reads only."""
+        ...
+
+    def extras(
+        self, root: NodeId, below: Sequence[bytes], target_fd: int, rules: RestoreRules
+    ) -> Run[Compared]:
+        """Find what a restore with these rules would remove; reads only.
+
+        Each is a finding ``additional``; the path of a folder, which goes with all in it, ends with
+        a slash.
+        """
         ...
 
     def read_at(

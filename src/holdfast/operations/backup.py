@@ -2,9 +2,9 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ from holdfast.operations.engine import limits, this_engine
 from holdfast.operations.opening import local_writer, opened, unlocked
 from holdfast.operations.pace import paced
 from holdfast.operations.writers import add_writer
-from holdfast.sources.errors import CommandFailedError, EmptySourceError
+from holdfast.sources.errors import CommandFailedError, EmptySourceError, SourceUnreadableError
 from holdfast.sources.files import (
     FileSource,
     check_patterns,
@@ -32,6 +32,7 @@ from holdfast.vault.local import WriterKey
 from holdfast.vault.sessions import BackupResult, BackupSession, SourceDescription, StartRun
 from holdfast.vault.states import ClosedVault, WritableVault
 
+_SLASH: Final = ord("/")
 _PROGRAM: Final = f"holdfast {__version__}"
 
 
@@ -45,6 +46,7 @@ class BackupRequest:
         host: the machine that the series belongs to; this one if None.
         stream_name: the name of the only file of a stream.
         command: what prints the stream; standard input if empty.
+        environment: of that command; this process's own if None.
         exclude: patterns, in the dialect of gitignore.
         taken_at: the time that the point stands for; now if None.
     """
@@ -56,6 +58,7 @@ class BackupRequest:
     host: str | None = None
     stream_name: str | None = None
     command: tuple[str, ...] = ()
+    environment: Mapping[str, str] | None = field(default=None, repr=False)
     exclude: tuple[bytes, ...] = ()
     exclude_from: tuple[Path, ...] = ()
     exclude_caches: bool = False
@@ -136,7 +139,7 @@ def run(request: BackupRequest, context: Context, listener: Listener) -> BackedU
             source, patterns = _file_source(request, context)
             root = source.open_root()
             stack.callback(os.close, root)
-            start = _FilesStart(root, _rules(request, source, patterns))
+            start = _FilesStart(root, _rules(request, source, patterns), source)
             description = _describe_files(request, source, context)
         if request.bytes_per_second is not None:
             start = paced(start, request.bytes_per_second, context.clock)
@@ -165,21 +168,26 @@ def _file_source(request: BackupRequest, context: Context) -> tuple[FileSource, 
         patterns += read_patterns_file(listing)
     for remark in check_patterns(patterns, source.root):
         context.warn(remark)
-    own = _repository_pattern(request.address, source.root)
+    own = _repository_pattern(request.address, source)
     if own is not None:
         context.warn("the repository itself lies in the source; it is left out")
         patterns.append(own)
     return source, patterns
 
 
-def _repository_pattern(address: str, root: bytes) -> bytes | None:
-    """Return the pattern that leaves the repository out, if it lies below *root*."""
+def _repository_pattern(address: str, source: FileSource) -> bytes | None:
+    """Return the pattern that leaves the repository out, if it lies in what is read."""
     parsed = parse_address(address)
     path = os.path.realpath(os.fsencode(parsed.path))
-    above = root.rstrip(b"/") + b"/"
+    above = source.root.rstrip(b"/") + b"/"
     if not path.startswith(above):
         return None
     inside = path[len(above) :]
+    if source.selection and not any(
+        (inside + b"/").startswith(one + b"/") or one.startswith(inside + b"/")
+        for one in source.selection
+    ):
+        return None
     return b"/" + re.sub(rb"([\\*?\[ ])", rb"\\\1", inside)
 
 
@@ -230,18 +238,22 @@ def _nanoseconds(moment: datetime | None) -> int | None:
 
 
 def _stream(request: BackupRequest) -> CommandSource | StdinSource:
-    return CommandSource(request.command) if request.command else StdinSource()
+    if request.command:
+        return CommandSource(request.command, request.environment)
+    return StdinSource()
 
 
 class _FilesStart:
     """Begins to read a tree, as often as it is asked to."""
 
-    def __init__(self, root: int, rules: ScanRules) -> None:
+    def __init__(self, root: int, rules: ScanRules, source: FileSource) -> None:
         self._root = root
         self._rules = rules
+        self._source = source
 
     def __call__(self, writer: Writer, state: Path | None, started_ns: int) -> Run[Written]:
-        return writer.files(self._root, self._rules, state, started_ns=started_ns)
+        run = writer.files(self._root, self._rules, state, started_ns=started_ns)
+        return _JudgedRun(run, lambda written: _refuse_nothing_read(written, self._source))
 
 
 class _StreamStart:
@@ -264,15 +276,40 @@ class _StreamStart:
         pipe = self._stream.open_pipe()
         self._stack.callback(os.close, pipe)
         run = writer.stream(pipe, self._name, started_ns=started_ns)
-        return _UntilFinished(run, self._stream)
+        # Stopped first, or the run would wait for a reader that waits for the command.
+        return _JudgedRun(run, lambda _: self._stream.finish(), self._stream.stop)
 
 
-class _UntilFinished:
+def _refuse_nothing_read(written: Written, source: FileSource) -> None:
+    """Refuse a run that met nothing but what it could not read.
+
+    Raises:
+        SourceUnreadableError: there is nothing in the tree but folders on the way to the source.
+    """
+    found = written.statistics
+    above = {
+        one[:place] for one in source.selection for place, byte in enumerate(one) if byte == _SLASH
+    }
+    if found.findings and not found.files and not found.others and found.folders <= len(above) + 1:
+        raise SourceUnreadableError(
+            f"Nothing of '{source.name}' could be read, so no restore point was made.",
+            hint="What is wrong with each is named above.",
+        )
+
+
+class _JudgedRun:
     """A run that has a result only after the verdict on its source was good."""
 
-    def __init__(self, run: Run[Written], stream: CommandSource | StdinSource) -> None:
+    def __init__(
+        self,
+        run: Run[Written],
+        judge: Callable[[Written], None],
+        stop: Callable[[], None] | None = None,
+    ) -> None:
+        """*judge* raises if no point is to be made; *stop* comes before the run is cancelled."""
         self._run = run
-        self._stream = stream
+        self._judge = judge
+        self._stop = stop
         self._is_judged = False
 
     def step(self, timeout_seconds: float) -> Sequence[Event]:
@@ -288,19 +325,19 @@ class _UntilFinished:
         self._run.failed(ticket, code)
 
     def cancel(self) -> None:
-        # First, or the run would wait for a reader that waits for the command.
-        self._stream.stop()
+        if self._stop is not None:
+            self._stop()
         self._run.cancel()
 
     def result(self) -> Written | None:
         """Return the result once the source says that it was whole.
 
         Raises:
-            CommandFailedError: it was not; no restore point is made of it.
+            SourceError: it was not; no restore point is made of it.
         """
         result = self._run.result()
         if result is not None and not self._is_judged:
-            self._stream.finish()
+            self._judge(result)
             self._is_judged = True
         return result
 

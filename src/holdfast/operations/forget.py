@@ -14,6 +14,7 @@ from holdfast.operations.context import Context
 from holdfast.operations.opening import opened, unlocked
 from holdfast.operations.points import PointInfo, describe, openers_of
 from holdfast.policy.retention import Candidate, KeepRules, RetentionPlan, plan_retention
+from holdfast.vault.errors import NoSuchPointError
 from holdfast.vault.forget import apply_forget, plan_forget
 from holdfast.vault.points import PointList, RestorePoint, load_points
 
@@ -89,6 +90,7 @@ def plan_prune(
 
     Raises:
         NoKeepRuleError: there is no rule.
+        NoSuchPointError: a source or machine was named that has no restore point.
         KeysError: nothing that was given opens the vault.
     """
     # Without rules nobody is asked for a password.
@@ -97,6 +99,11 @@ def plan_prune(
         vault = unlocked(closed, context)
         listed = load_points(vault)
         points = [point for point in listed.points if _fits(point, source, host)]
+        if not points and not (source is None and host is None):
+            raise NoSuchPointError(
+                "There is no restore point of this source and machine.",
+                hint="'holdfast points' lists them.",
+            )
         retention = plan_retention(
             [_candidate(point) for point in points],
             rules,

@@ -1,14 +1,23 @@
 """Put a restore point back: all of it or a part, somewhere else or where it came from."""
 
+import os
 from dataclasses import dataclass
+from typing import Final
 
 from holdfast.base.progress import Finding, Listener, Progress
+from holdfast.format.point import PointKind, PointRecord
 from holdfast.operations.context import Context
 from holdfast.operations.list_tree import kind_of
 from holdfast.operations.opening import opened, unlocked
-from holdfast.operations.point_reader import open_point
+from holdfast.operations.point_reader import PointReader, open_point
+from holdfast.recovery.errors import RestoreRequestError
 from holdfast.recovery.files import FileRestore, RestoreWish, path_below
+from holdfast.storage.address import parse_address
 from holdfast.vault.points import load_points
+
+ADDITIONAL: Final = "additional"
+"""Code of the findings of `extras`."""
+_NAMES_SHOWN: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +39,15 @@ class RestoreRequest:
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """What a restore would do."""
+    """What a restore would do.
+
+    Attributes:
+        below: what of the point, as paths below its root; empty for everything.
+        replaces: whether anything is there that could be kept or replaced.
+        removals: how many names would be removed; a folder with all in it is one.
+        removed_names: the first of them, as paths below the point's root; folders end
+            with a slash.
+    """
 
     point_id: str
     series: str
@@ -38,6 +55,11 @@ class RestorePlan:
     below: tuple[bytes, ...]
     overwrite: str
     delete: bool
+    replaces: bool
+    include: tuple[bytes, ...]
+    exclude: tuple[bytes, ...]
+    removals: int
+    removed_names: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +69,8 @@ class RestoredFiles:
     Attributes:
         compared: how many entries were compared afterwards; None if that was not asked for.
         differences: how many of them differ.
+        removed: how many names are gone that the restore point does not have; a folder with all
+            in it is one.
         findings: how many entries could not be restored as they were.
     """
 
@@ -55,6 +79,7 @@ class RestoredFiles:
     folder: bytes
     items: int
     bytes_written: int
+    removed: int
     findings: int
     compared: int | None
     differences: int
@@ -71,17 +96,26 @@ def plan(request: RestoreRequest, context: Context) -> RestorePlan:
         points = load_points(vault, with_forgets=False)
         point = points.select(request.point, source=request.source, host=request.host)
         record = point.opened()
-        relative, _ = path_below(request.wish.path, record.root)
-        with open_point(vault, point, context, _Counting(None)) as reader:
-            is_folder = kind_of(reader, relative) == "folder"
-        restore = FileRestore.planned(request.wish, record.root, is_folder=is_folder)
+        extras = _Extras()
+        with open_point(vault, point, context, extras) as reader:
+            restore = _planned(request, record, reader)
+            with restore.look_at_target() as target:
+                if target is not None and restore.rules.delete:
+                    reader.pumped(
+                        reader.engine.extras(reader.root, restore.below, target, restore.rules)
+                    )
         return RestorePlan(
             point.id.hex(),
             point.series,
             restore.folder,
-            restore.below,
+            restore.below or record.selection,
             restore.rules.overwrite,
             restore.rules.delete,
+            request.wish.may_destroy,
+            tuple(restore.rules.include),
+            tuple(restore.rules.exclude),
+            extras.count,
+            tuple(extras.names),
         )
 
 
@@ -100,10 +134,8 @@ def run(request: RestoreRequest, context: Context, listener: Listener) -> Restor
         points = load_points(vault, with_forgets=False)
         point = points.select(request.point, source=request.source, host=request.host)
         record = point.opened()
-        relative, _ = path_below(request.wish.path, record.root)
         with open_point(vault, point, context, counting, announce=True) as reader:
-            is_folder = kind_of(reader, relative) == "folder"
-            restore = FileRestore.planned(request.wish, record.root, is_folder=is_folder)
+            restore = _planned(request, record, reader)
             compared, differences = None, 0
             with restore.open_target() as target:
                 restored = reader.pumped(
@@ -123,10 +155,60 @@ def run(request: RestoreRequest, context: Context, listener: Listener) -> Restor
             folder=restore.folder,
             items=restored.items,
             bytes_written=restored.bytes_written,
+            removed=restored.removed,
             findings=findings,
             compared=compared,
             differences=differences,
         )
+
+
+def _planned(request: RestoreRequest, record: PointRecord, reader: PointReader) -> FileRestore:
+    """Find out where things land.
+
+    Raises:
+        RestoreRequestError: what --delete would mean here is not what anybody could want.
+    """
+    wish = request.wish
+    if wish.target is None and record.kind is PointKind.STREAM:
+        raise RestoreRequestError(
+            "This restore point is a stream, which came from no folder.",
+            hint="Say where its file shall lie: --to DIR.",
+        )
+    relative, _ = path_below(wish.path, record.root)
+    is_folder = kind_of(reader, relative) == "folder"
+    restore = FileRestore.planned(
+        wish,
+        record.root,
+        is_folder=is_folder,
+        selection=record.selection,
+        spared=(os.fsencode(parse_address(request.address).path),),
+    )
+    roots = restore.rules.roots
+    if wish.delete and roots and not any(kind_of(reader, root) == "folder" for root in roots):
+        raise RestoreRequestError(
+            "--delete goes with folders, and what is to be restored is a file.",
+            hint="Leave --delete out; what lies beside the file was not backed up with it.",
+        )
+    return restore
+
+
+class _Extras:
+    """Counts what a restore would remove, and keeps the first names."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.names: list[bytes] = []
+
+    def progress(self, progress: Progress) -> None:
+        """Nobody watches a plan being made."""
+
+    def finding(self, finding: Finding) -> None:
+        """Take a name; damage is met again, and told, by the restore itself."""
+        if finding.code != ADDITIONAL:
+            return
+        self.count += 1
+        if len(self.names) < _NAMES_SHOWN:
+            self.names.append(finding.path)
 
 
 class _Counting:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from holdfast.core.face import RestoreRules
+from holdfast.core.restore_rules import RestoreRules
 from holdfast.recovery.errors import (
     PathNotInPointError,
     RestoreRequestError,
@@ -43,6 +43,22 @@ class RestoreWish:
     sparse: bool = True
     numeric_ids: bool = False
 
+    @property
+    def may_destroy(self) -> bool:
+        """Say whether something that is there now may be replaced or removed.
+
+        Where the target cannot be looked at, the restore itself will say so.
+        """
+        if self.target is None:
+            return True
+        if not self.delete and self.overwrite not in {"if-changed", "always"}:
+            return False
+        try:
+            with os.scandir(self.target) as entries:
+                return next(entries, None) is not None
+        except OSError:
+            return False
+
     def __post_init__(self) -> None:
         if self.delete and self.target is not None and self.overwrite is None:
             raise RestoreRequestError(
@@ -70,14 +86,25 @@ class FileRestore:
     must_be_empty: bool
 
     @classmethod
-    def planned(cls, wish: RestoreWish, root: bytes, *, is_folder: bool = True) -> "FileRestore":
+    def planned(
+        cls,
+        wish: RestoreWish,
+        root: bytes,
+        *,
+        is_folder: bool = True,
+        selection: Sequence[bytes] = (),
+        spared: Sequence[bytes] = (),
+    ) -> "FileRestore":
         """Find out where things land.
 
         *root* is the root of the point; *is_folder* says of what ``wish.path`` names whether it is
-        a folder (ask :func:`path_below` for its place in the point first).
+        a folder (ask :func:`path_below` for its place in the point first). *selection* is what was
+        backed up below the root, if that was not all: nothing is removed outside of it. *spared*
+        are absolute paths that are never removed.
 
         Raises:
             PathNotInPointError: the path lies outside the point.
+            RestoreRequestError: everything on this machine would be compared with the point.
         """
         relative, inside = path_below(wish.path, root)
         strip = b""
@@ -89,6 +116,13 @@ class FileRestore:
             folder = os.path.join(base, inside) if inside else base  # noqa: PTH118 - paths are bytes here
             if relative:
                 strip = relative if is_folder else os.path.dirname(relative)  # noqa: PTH120 - as above
+        roots = roots_below(relative, selection)
+        if wish.delete and folder == b"/" and not roots:
+            raise RestoreRequestError(
+                "--delete on the root of this machine would remove whatever the restore point does "
+                "not have.",
+                hint="Name a folder of the restore point: POINT:/home/me.",
+            )
         rules = RestoreRules(
             # Where the target has to be empty, nothing of it can be overwritten; the folder that
             # stands for the point's root still gets its metadata.
@@ -101,10 +135,28 @@ class FileRestore:
             exclude=wish.exclude,
             # A folder that the person named stays as it is; one that stands for the point's root,
             # in place too, becomes what the root was.
-            onto_target=not relative and (wish.target is None or folder != base),
+            # The common folder of several paths was not backed up itself: it is theirs who has it.
+            onto_target=not relative
+            and (folder != base if wish.target is not None else not selection),
+            roots=roots,
+            keep_above=wish.target is None,
+            spared=_inside(folder, strip, spared),
         )
         needs_empty = wish.target is not None and wish.overwrite is None
         return cls(folder, base, below, rules, needs_empty)
+
+    @contextmanager
+    def look_at_target(self) -> Iterator[int | None]:
+        """Open the folder as it is, making nothing; yields None where there is none."""
+        try:
+            descriptor = os.open(self.folder, _FOLDER_FLAGS)
+        except OSError:
+            yield None
+            return
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def open_target(self) -> Iterator[int]:
@@ -137,7 +189,8 @@ class FileRestore:
             raise TargetNotEmptyError(
                 f"The folder '{_shown(self.base)}' is not empty.",
                 hint="Restore into a new folder, or say what becomes of files that are there: "
-                "--overwrite never, if-changed or always.",
+                "--overwrite never, if-changed or always. A restore that was cut short goes on "
+                "with --overwrite if-changed.",
             )
 
     def _descend(self, base: int) -> int:
@@ -186,6 +239,25 @@ def path_below(path: bytes, root: bytes) -> tuple[bytes, bytes]:
             hint="'holdfast ls POINT' shows what is in it.",
         )
     return b"/".join(parts), b""
+
+
+def roots_below(path: bytes, selection: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return what of *path* was backed up, given the point's selection; empty: everything.
+
+    Both are paths below the point's root, an empty one stands for the root itself.
+    """
+    if not path:
+        return tuple(selection)
+    inside = tuple(one for one in selection if one.startswith(path + b"/"))
+    return inside or (path,)
+
+
+def _inside(folder: bytes, strip: bytes, paths: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return those absolute *paths* that lie in *folder*, as paths of the tree that lands there."""
+    real = os.path.realpath(folder).rstrip(b"/") + b"/"
+    found = (os.path.realpath(path) for path in paths)
+    above = strip + b"/" if strip else b""
+    return tuple(above + path[len(real) :] for path in found if path.startswith(real))
 
 
 def patterns(lines: Sequence[str]) -> tuple[bytes, ...]:

@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
@@ -49,8 +49,8 @@ class StdinSource:
 class CommandSource:
     """What a command prints; run without a shell, ended with the ``with`` block."""
 
-    def __init__(self, words: Sequence[str]) -> None:
-        """*words* are the command and its arguments.
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """*words* are the command and its arguments; without *environment* it gets our own.
 
         Raises:
             EmptySourceError: there is no command.
@@ -61,6 +61,7 @@ class CommandSource:
                 hint="Write it behind two dashes: --from-command -- mysqldump shop",
             )
         self._words = list(words)
+        self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -106,6 +107,7 @@ class CommandSource:
                 self._words,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
+                env=self._environment,
                 process_group=0,
             )
         except OSError as error:

@@ -9,7 +9,7 @@ import pytest
 
 from doubles.engine_store import EVERYTHING, EngineStore
 from doubles.trees import build_hostile_tree, build_small_tree, disposable_folder, mutate_tree
-from holdfast.core.face import RestoreRules
+from holdfast.core.restore_rules import RestoreRules
 
 TOOL = Path(__file__).parents[3] / "tools" / "compare-trees"
 

@@ -10,8 +10,8 @@ import pytest
 
 from doubles.engine_store import EVERYTHING, EngineStore
 from doubles.trees import build_small_tree, remove_tree
-from holdfast.core.face import RestoreRules
 from holdfast.core.python.entries import FILE, FOLDER, Entry
+from holdfast.core.restore_rules import RestoreRules
 
 NOBODY = 65534
 

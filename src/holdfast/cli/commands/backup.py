@@ -12,6 +12,7 @@ from holdfast.cli.invocation import Invocation
 from holdfast.cli.options import ADVANCED, GlobalCommand, family
 from holdfast.cli.output import printable, show_seconds
 from holdfast.cli.progress import ProgressPrinter
+from holdfast.cli.settings import environment_without_secrets
 from holdfast.cli.words import counted, parse_rate, parse_time
 from holdfast.operations import backup as operation
 from holdfast.operations.backup import BackedUp, BackupRequest
@@ -136,6 +137,7 @@ def backup(
         host=host,
         stream_name=name,
         command=tuple(words) if from_command else (),
+        environment=environment_without_secrets() if from_command else None,
         exclude=tuple(os.fsencode(pattern) for pattern in exclude or ()),
         exclude_from=tuple(exclude_from or ()),
         exclude_caches=exclude_caches,

@@ -12,7 +12,7 @@ from holdfast.cli.options import ADVANCED, GlobalCommand, family
 from holdfast.cli.output import printable, show_seconds
 from holdfast.cli.words import HostOption, SourceOption, split_point
 from holdfast.operations import restore as operation
-from holdfast.operations.restore import RestoreRequest
+from holdfast.operations.restore import RestorePlan, RestoreRequest
 from holdfast.recovery.files import RestoreWish, patterns
 
 app = family("Restore.")
@@ -87,6 +87,9 @@ def restore(
 
     Without PATH the original full path is rebuilt below DIR; with PATH, what PATH holds lands in
     DIR. DIR has to be empty, unless --overwrite says what becomes of what is there.
+    What may replace or remove something shows its plan first and asks, or needs --yes.
+    --delete removes nothing outside of the paths that were backed up.
+    A restore that was cut short goes on with --overwrite if-changed.
     """
     invocation = Invocation.of(ctx)
     folder = to or target
@@ -112,26 +115,23 @@ def restore(
         numeric_ids=numeric_ids,
     )
     request = RestoreRequest(invocation.repository, name, wish, source, host, verify)
-    if invocation.options.dry_run or in_place:
+    if invocation.options.dry_run or wish.may_destroy:
         plan = operation.plan(request, invocation.context)
-        kept = {"never": "kept", "if-changed": "replaced if they differ", "always": "replaced"}
-
-        def show() -> None:
-            what = ", ".join(printable(item) for item in plan.below) or "everything"
-            invocation.output.result(
-                f"Plan: restore {what} of {plan.point_id[:8]} ({printable(plan.series)}) into "
-                f"{printable(plan.folder)}; files that are there are {kept[plan.overwrite]}"
-                + ("; what the restore point does not have is removed." if plan.delete else ".")
-            )
-
-        if not invocation.confirm("Restore?", show=show):
+        if not invocation.confirm("Restore?", show=lambda: _show_plan(invocation, plan)):
             return
     with invocation.listen() as listener:
-        done = operation.run(request, invocation.context, listener)
+        try:
+            done = operation.run(request, invocation.context, listener)
+        except KeyboardInterrupt:
+            invocation.output.warn(
+                "cut short; the same restore goes on with --overwrite if-changed"
+            )
+            raise
     output, seconds = invocation.output, listener.seconds
     rate = int(done.bytes_written / seconds) if seconds > 0 else 0
     output.result(
         f"Restored {done.items:,} items of {done.point_id[:8]} into {printable(done.folder)}."
+        + (f" Removed {done.removed:,} that it does not have." if delete else "")
     )
     output.say(
         f"Wrote {format_size(done.bytes_written)} in {show_seconds(seconds)} "
@@ -150,6 +150,7 @@ def restore(
             "folder": printable(done.folder),
             "items": done.items,
             "bytes_written": done.bytes_written,
+            "removed": done.removed,
             "findings": done.findings,
             "compared": done.compared,
             "differences": done.differences,
@@ -161,3 +162,40 @@ def restore(
             f"{max(done.findings, done.differences)} items could not be restored as they were.",
             hint="Each is named above.",
         )
+
+
+def _show_plan(invocation: Invocation, plan: RestorePlan) -> None:
+    output = invocation.output
+    what = ", ".join(printable(item) for item in plan.below) or "everything"
+    if plan.include:
+        what += f", only what matches {', '.join(printable(item) for item in plan.include)}"
+    if plan.exclude:
+        what += f", not what matches {', '.join(printable(item) for item in plan.exclude)}"
+    kept = {"never": "kept", "if-changed": "replaced if they differ", "always": "replaced"}
+    there = f"; files that are there are {kept[plan.overwrite]}" if plan.replaces else ""
+    output.result(
+        f"Plan: restore {what} of {plan.point_id[:8]} ({printable(plan.series)}) into "
+        f"{printable(plan.folder)}{there}."
+    )
+    if plan.delete:
+        output.result(
+            f"To be removed, because the restore point does not have it: {plan.removals:,} names"
+            + (", folders with all in them:" if plan.removals else ".")
+        )
+        for name in plan.removed_names:
+            output.result(f"  {printable(name)}")
+        if plan.removals > len(plan.removed_names):
+            output.result(f"  and {plan.removals - len(plan.removed_names):,} more")
+    output.event(
+        "plan",
+        {
+            "point": plan.point_id,
+            "series": plan.series,
+            "folder": printable(plan.folder),
+            "below": [printable(item) for item in plan.below],
+            "overwrite": plan.overwrite,
+            "delete": plan.delete,
+            "removals": plan.removals,
+            "removed_names": [printable(name) for name in plan.removed_names],
+        },
+    )

@@ -14,7 +14,7 @@ from holdfast.base.errors import IntegrityError
 from holdfast.base.ids import NodeId
 from holdfast.base.progress import Finding
 from holdfast.base.sizes import MIB
-from holdfast.core.face import Compared, Progress, RestoreRules
+from holdfast.core.face import Compared, Progress
 from holdfast.core.python import linux_restore as linux
 from holdfast.core.python.contents import ContentReader, ExtentCursor, data_runs
 from holdfast.core.python.entries import FILE, FOLDER, SYMLINK, Entry
@@ -26,6 +26,7 @@ from holdfast.core.python.restored_owners import LocalOwners
 from holdfast.core.python.selection import KeyRange, Selection
 from holdfast.core.python.target_folders import LookingStack, components
 from holdfast.core.reader_errors import TargetError
+from holdfast.core.restore_rules import RestoreRules
 
 MISSING: Final = "missing"
 ADDITIONAL: Final = "additional"
@@ -156,7 +157,8 @@ class CompareRun(ReadingRun[Compared]):
         if stat.S_IFMT(status.st_mode) != _FORMATS[entry.type]:
             self._differs("type", path, f"it should be a {entry.kind}")
             return
-        yield from self._metadata(fd, entry.name, entry, owner, status, path)
+        if not self._selection.keeps_metadata(entry.folder + entry.name + b"\0"):
+            yield from self._metadata(fd, entry.name, entry, owner, status, path)
         yield from self._content(fd, entry, status, path)
 
     def _content(self, fd: int, entry: Entry, status: os.stat_result, path: bytes) -> Work[None]:

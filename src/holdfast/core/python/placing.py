@@ -9,7 +9,6 @@ from typing import Final
 from holdfast.base.progress import Finding
 from holdfast.base.randomness import Random
 from holdfast.base.sizes import MIB
-from holdfast.core.face import RestoreRules
 from holdfast.core.python import linux_restore as linux
 from holdfast.core.python.contents import (
     ContentReader,
@@ -37,6 +36,7 @@ from holdfast.core.python.restore_folders import TEMPORARY, Found, Level, Owner,
 from holdfast.core.python.segment_reader import Fetcher, OpenedChunks
 from holdfast.core.python.target_folders import components, open_walking
 from holdfast.core.reader_errors import ChunkMismatchError
+from holdfast.core.restore_rules import RestoreRules
 
 _FORMATS: Final = {
     FILE: stat.S_IFREG,

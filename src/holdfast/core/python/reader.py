@@ -14,12 +14,12 @@ from holdfast.core.face import (
     Parameters,
     ReadKeys,
     Restored,
-    RestoreRules,
     Run,
     Verified,
 )
 from holdfast.core.python.compare import CompareRun
 from holdfast.core.python.contents import ContentReader
+from holdfast.core.python.extras import ExtrasRun
 from holdfast.core.python.listing import DiffRun, ListRun, WalkRun
 from holdfast.core.python.marking import MarkRun
 from holdfast.core.python.node_reader import NodeReader
@@ -27,6 +27,7 @@ from holdfast.core.python.read_at import ReadAtRun
 from holdfast.core.python.restore import RestoreRun
 from holdfast.core.python.segment_reader import ChunkPlaces, SegmentReader
 from holdfast.core.python.verify import VerifyRun
+from holdfast.core.restore_rules import RestoreRules
 
 _CACHE_SHARE: Final = 16
 _LARGEST_CACHE: Final = 16 * MIB
@@ -85,6 +86,12 @@ class PythonReader:
     ) -> Run[Compared]:
         """Find every difference between the tree and what is below *target_fd*; reads only."""
         return CompareRun(self._nodes, self._contents, root, below, target_fd, rules)
+
+    def extras(
+        self, root: NodeId, below: Sequence[bytes], target_fd: int, rules: RestoreRules
+    ) -> Run[Compared]:
+        """Find what a restore with these rules would remove, by names; reads only."""
+        return ExtrasRun(self._nodes, root, below, target_fd, rules)
 
     def read_at(
         self, root: NodeId, path: bytes, spans: Sequence[tuple[int, int]]

@@ -23,7 +23,7 @@ from holdfast.base.ids import NodeId
 from holdfast.base.progress import Finding
 from holdfast.base.randomness import Random
 from holdfast.base.sizes import MIB
-from holdfast.core.face import Limits, Progress, Restored, RestoreRules
+from holdfast.core.face import Limits, Progress, Restored
 from holdfast.core.python import linux_restore as linux
 from holdfast.core.python.contents import ContentReader
 from holdfast.core.python.entries import EXTENT_MAP, FILE, FOLDER, ID_SIZE, Entry
@@ -38,6 +38,7 @@ from holdfast.core.python.segment_reader import OpenedChunks, SegmentPlan
 from holdfast.core.python.selection import KeyRange, Selection
 from holdfast.core.python.target_folders import LookingStack, components
 from holdfast.core.reader_errors import TargetError
+from holdfast.core.restore_rules import RestoreRules
 from holdfast.format.packs import KIND_DATA
 
 _WINDOW_SHARE: Final = 4
@@ -138,6 +139,8 @@ class RestoreRun(ReadingRun[Restored]):
                     leaf = yield from cursor.next(self, wanted[1])
                 except IntegrityError as error:
                     self.emit(Finding(error.code, b"", error.message))
+                    # What that leaf names would look like something that the tree does not have.
+                    self._folders.stop_removing()
                     continue
                 if leaf is None:
                     break
@@ -149,7 +152,7 @@ class RestoreRun(ReadingRun[Restored]):
         for kind, count in sorted(self._metadata.refused.items()):
             path = self._metadata.first[kind]
             self.emit(Finding(kind, path, f"{count} {_SUMMARIES[kind]}"))
-        return Restored(self._items, self._placer.bytes_written)
+        return Restored(self._items, self._placer.bytes_written, self._folders.removed)
 
     def _check_paths(self) -> Work[None]:
         yield from self._nodes.load_root(self, self._root)

@@ -9,7 +9,6 @@ from typing import Final
 from holdfast.base.errors import IntegrityError
 from holdfast.base.ids import NodeId
 from holdfast.base.progress import Finding
-from holdfast.core.face import RestoreRules
 from holdfast.core.python import linux_restore as linux
 from holdfast.core.python.contents import ContentReader
 from holdfast.core.python.entries import FOLDER, Entry
@@ -22,11 +21,13 @@ from holdfast.core.python.target_folders import (
     PlainLevel,
     close_level,
     components,
+    is_mount,
     limit_open,
     open_above,
     remove_everything,
 )
 from holdfast.core.reader_errors import TreeShapeError
+from holdfast.core.restore_rules import RestoreRules
 
 TEMPORARY: Final = b".holdfast-"
 _TEMPORARY_SIZE: Final = len(TEMPORARY) + 16
@@ -110,6 +111,12 @@ class RestoreFolders:
         self._owners: Final = LocalOwners(numeric_ids=rules.numeric_ids)
         self._levels: list[Level] = []
         self._blocked: set[bytes] = set()
+        self._deletes = rules.delete
+        self.removed = 0
+
+    def stop_removing(self) -> None:
+        """Remove nothing from here on: what the tree has is not known in full any more."""
+        self._deletes = False
 
     def close(self) -> None:
         """Close all folders as they are."""
@@ -181,7 +188,7 @@ class RestoreFolders:
         if len(level.listed) >= _LISTED:
             level.listed.clear()
         level.listed[name] = (entry, owner)
-        if is_new or self._rules.overwrite != "never":
+        if is_new or self._changes_metadata(level.folder + name + b"\0"):
             fd = linux.open_folder(level.fd, name)
             try:
                 self._metadata.open_thing(fd, entry, owner, xattrs, level.path(name))
@@ -205,10 +212,11 @@ class RestoreFolders:
         try:
             os.rmdir(name, dir_fd=fd)
         except OSError:
-            if not self._rules.delete:
+            if not self._deletes or self._selection.is_left_out(path, is_folder=True):
                 self._found(Finding(IN_THE_WAY, path, "a folder that is not empty is there"))
                 return False
             remove_everything(fd, name)
+            self.removed += 1
         return True
 
     # --- one level ----------------------------------------------------------------------------
@@ -298,8 +306,10 @@ class RestoreFolders:
 
     def _pop(self, run: Fetcher) -> Work[None]:
         level = self._levels[-1]
-        if self._rules.delete:
+        if self._deletes:
             for name in sorted(level.existing):
+                if is_mount(level.fd, name):
+                    continue
                 # In the tree it is empty: entering and leaving it removes what it holds.
                 below = yield from self._push(run, level, name)
                 if below is not None:
@@ -312,9 +322,12 @@ class RestoreFolders:
             if self._levels[-1].fd is None:
                 detail = "it was moved away while it was restored"
                 self._found(Finding(NOT_RESTORED, self._levels[-1].path(b"")[:-1], detail))
-        if level.entry is not None and (level.is_new or self._rules.overwrite != "never"):
+        if level.entry is not None and (level.is_new or self._changes_metadata(level.folder)):
             self._finish_level(level, level.entry)
         close_level(level)
+
+    def _changes_metadata(self, folder: bytes) -> bool:
+        return self._rules.overwrite != "never" and not self._selection.keeps_metadata(folder)
 
     def _finish_level(self, level: Level, entry: Entry) -> None:
         path = level.path(b"")[:-1]
@@ -341,6 +354,7 @@ class RestoreFolders:
                     remove_everything(fd, name)
                 else:
                     os.unlink(name, dir_fd=fd)
+                self.removed += 1
             except FileNotFoundError:
                 continue
             except OSError as error:

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from holdfast.core.face import RestoreRules
 from holdfast.core.python.entries import FOLDER, Entry
 from holdfast.core.python.leaves import Leaf
 from holdfast.core.python.node_reader import ROOT_KEY, folder_of, split_path
 from holdfast.core.reader_errors import InvalidPathError
+from holdfast.core.restore_rules import RestoreRules
 from holdfast.policy.patterns import Patterns, compile_patterns
 
 KeyRange = tuple[bytes, bytes | None]
@@ -30,6 +30,9 @@ class Selection:
         self._exclude: Final[Patterns | None] = (
             compile_patterns(rules.exclude) if rules.exclude else None
         )
+        self._roots: Final = tuple(folder_of(root) for root in rules.roots)
+        self._keep_above: Final = rules.keep_above
+        self._spared: Final = tuple(rules.spared)
         self.paths: Final = tuple(dict.fromkeys(below)) or (rules.strip_prefix,)
         for path in self.paths:
             if path != rules.strip_prefix and not folder_of(path).startswith(self.prefix):
@@ -60,6 +63,10 @@ class Selection:
         """Say whether all that the tree has in a folder is meant, but for what is left out."""
         if not any(folder.startswith(folder_of(path)) for path in self.paths):
             return False
+        if self._roots and not any(folder.startswith(root) for root in self._roots):
+            return False
+        if any(folder.startswith(folder_of(spared)) for spared in self._spared):
+            return False
         above = folder.replace(b"\0", b"/")[:-1]
         if (
             above
@@ -72,8 +79,16 @@ class Selection:
         )
 
     def is_left_out(self, path: bytes, *, is_folder: bool) -> bool:
-        """Say whether the patterns leave out what has this path."""
+        """Say whether what has this path is never removed: by a pattern, or what it may hold."""
+        if any((spared + b"/").startswith(path + b"/") for spared in self._spared):
+            return True
         return self._exclude is not None and self._exclude.excludes(path, is_folder)
+
+    def keeps_metadata(self, folder: bytes) -> bool:
+        """Say whether a folder that is there stays as it is: it is only on the way to others."""
+        return self._keep_above and any(
+            root != folder and root.startswith(folder) for root in self._roots
+        )
 
     def chosen(self, folder: bytes, entries: list[Entry]) -> list[Entry]:
         """Return those entries of a folder that the patterns leave."""

@@ -126,8 +126,21 @@ def open_walking(target_fd: int, names: list[bytes]) -> int:
     return fd
 
 
+def is_mount(folder_fd: int | None, name: bytes) -> bool:
+    """Say whether *name* in an open folder lies on another file system than the folder."""
+    if folder_fd is None:
+        return False
+    try:
+        below = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+    except OSError:
+        return False
+    return below.st_dev != os.fstat(folder_fd).st_dev
+
+
 def remove_everything(folder_fd: int, name: bytes) -> int:
     """Remove a folder with all in it, however deep; returns how many things were removed.
+
+    Other file systems that are mounted in it are not entered.
 
     Raises:
         OSError: something cannot be removed; what was removed before stays removed.
@@ -135,8 +148,10 @@ def remove_everything(folder_fd: int, name: bytes) -> int:
     removed = 0
     here = open_folder(folder_fd, name)
     names: list[bytes] = [name]
+    device = os.fstat(folder_fd).st_dev
     try:
         identities = [_identity(here)]
+        _refuse_mount(here, device)
         pending: list[deque[bytes]] = [deque(names_of(here))]
         while pending:
             if pending[-1]:
@@ -149,6 +164,7 @@ def remove_everything(folder_fd: int, name: bytes) -> int:
                 below = open_folder(here, child)
                 os.close(here)
                 here = below
+                _refuse_mount(here, device)
                 names.append(child)
                 identities.append(_identity(here))
                 pending.append(deque(names_of(here)))
@@ -169,6 +185,11 @@ def remove_everything(folder_fd: int, name: bytes) -> int:
     finally:
         os.close(here)
     return removed
+
+
+def _refuse_mount(fd: int, device: int) -> None:
+    if os.fstat(fd).st_dev != device:
+        raise OSError(errno.EBUSY, "another file system is mounted there")
 
 
 def _identity(fd: int) -> tuple[int, int]:

@@ -1,0 +1,144 @@
+"""What a restore that removes would remove: a comparison of names, before anything is touched."""
+
+import os
+import stat
+from collections.abc import Sequence
+from typing import Final
+
+from holdfast.base.ids import NodeId
+from holdfast.base.progress import Finding
+from holdfast.core.face import Compared
+from holdfast.core.python import linux_restore as linux
+from holdfast.core.python.entries import FOLDER, Entry
+from holdfast.core.python.leaves import Leaf
+from holdfast.core.python.node_reader import LeafCursor, NodeReader, Work
+from holdfast.core.python.reading_run import ReadingRun
+from holdfast.core.python.restore_folders import TEMPORARY, refusal
+from holdfast.core.python.selection import KeyRange, Selection
+from holdfast.core.python.target_folders import LookingStack, components, is_mount
+from holdfast.core.reader_errors import TargetError
+from holdfast.core.restore_rules import RestoreRules
+
+ADDITIONAL: Final = "additional"
+
+
+class ExtrasRun(ReadingRun[Compared]):
+    """Find the names that a restore by the same rules would remove.
+
+    Each is a finding ``additional``; a folder that goes with all in it is one, and its path ends
+    with a slash. Reads the tree, and names in the target.
+
+    Raises:
+        PathNotFoundError, InvalidPathError, NotAFolderError: a path is not there.
+        IntegrityError: a node of the tree cannot be had.
+    """
+
+    def __init__(
+        self,
+        nodes: NodeReader,
+        root: NodeId,
+        below: Sequence[bytes],
+        target_fd: int,
+        rules: RestoreRules,
+    ) -> None:
+        super().__init__(nodes.segments)
+        self._nodes = nodes
+        self._root = root
+        self._rules = rules
+        self._target_fd = target_fd
+        self._selection = Selection(below, rules)
+        self._looking: LookingStack | None = None
+        self._items = 0
+        self._found = 0
+        self._folder = b""
+        self._left: dict[bytes, bool] = {}
+        """Names in the present folder that the tree was not seen to have: is it a folder?"""
+
+    def _release(self) -> None:
+        if self._looking is not None:
+            self._looking.close()
+
+    def _work(self) -> Work[Compared]:
+        for path in self._selection.paths:
+            yield from self._nodes.find_path(self, self._root, path)
+        yield from self._nodes.require_folder(self, self._root, self._rules.strip_prefix)
+        try:
+            looking = self._looking = LookingStack(self._target_fd)
+            # A root that is empty in the tree has no section that would be met.
+            self._start(self._selection.prefix, self._target_fd)
+        except OSError as error:
+            raise TargetError(f"the target cannot be used: {refusal(error)}") from error
+        for wanted in self._selection.ranges:
+            cursor = LeafCursor(self._nodes, self._root, wanted[0])
+            while (leaf := (yield from cursor.next(self, wanted[1]))) is not None:
+                yield from self._take(looking, leaf, wanted)
+                yield True
+        self._report()
+        return Compared(self._items, self._found)
+
+    def _take(self, looking: LookingStack, leaf: Leaf, wanted: KeyRange) -> Work[None]:
+        for folder, entries in self._selection.entries(leaf, wanted):
+            fd = looking.open(components(folder[len(self._selection.prefix) :]))
+            if fd is None:
+                continue
+            if folder != self._folder:
+                self._report()
+                self._start(folder, fd)
+            for entry in entries:
+                self._left.pop(entry.name, None)
+            for entry in self._selection.chosen(folder, entries):
+                self._items += 1
+                yield from self._meet(fd, entry)
+
+    def _start(self, folder: bytes, fd: int) -> None:
+        self._folder = folder
+        self._left = _names(fd) if self._selection.is_whole(folder) else {}
+
+    def _report(self) -> None:
+        self._tell(self._folder, self._left)
+        self._left = {}
+
+    def _tell(self, folder: bytes, names: dict[bytes, bool]) -> None:
+        above = folder.replace(b"\0", b"/")
+        for name, is_folder in sorted(names.items()):
+            path = above + name
+            if not self._selection.is_left_out(path, is_folder=is_folder):
+                self._found += 1
+                shown = path + b"/" if is_folder else path
+                self.emit(Finding(ADDITIONAL, shown, "the tree does not have it"))
+
+    def _meet(self, fd: int, entry: Entry) -> Work[None]:
+        """Look at what stands where an entry belongs."""
+        try:
+            status = os.stat(entry.name, dir_fd=fd, follow_symlinks=False)
+            if not stat.S_ISDIR(status.st_mode):
+                return
+            below = linux.open_folder(fd, entry.name)
+        except OSError:
+            return  # nothing is there, or the restore will say what is wrong with it
+        try:
+            names = _names(below)
+        finally:
+            os.close(below)
+        if entry.type != FOLDER:
+            # Only `always` makes room for something of another type.
+            if names and self._rules.overwrite == "always":
+                self._tell(entry.folder, {entry.name: True})
+            return
+        folder = entry.folder + entry.name + b"\0"
+        if not names or is_mount(fd, entry.name) or not self._selection.is_whole(folder):
+            return
+        # A folder that is empty in the tree has no section there: nobody else looks into it.
+        leaf = yield from self._nodes.find_leaf(self, self._root, folder + b"\1")
+        if leaf.section(folder) is None:
+            self._tell(folder, names)
+
+
+def _names(fd: int) -> dict[bytes, bool]:
+    """Return the names in an open folder, and of each whether it is a folder."""
+    with os.scandir(fd) as entries:
+        return {
+            os.fsencode(entry.name): entry.is_dir(follow_symlinks=False)
+            for entry in entries
+            if not entry.name.startswith(os.fsdecode(TEMPORARY))
+        }

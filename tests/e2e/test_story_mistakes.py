@@ -1,0 +1,69 @@
+"""Mistakes that looked like success: each is refused with a sentence."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from doubles.command_line import PASSWORD, CommandLine
+
+
+def unreadable(folder: Path) -> Path:
+    """Return a file that whoever runs this cannot read."""
+    if os.geteuid() == 0:
+        return Path("/sys/bus/platform/uevent")
+    path = folder / "unreadable"
+    path.write_bytes(b"secret")
+    path.chmod(0)
+    return path
+
+
+def test_a_source_of_which_nothing_can_be_read_makes_no_point(ready: CommandLine) -> None:
+    """Beside something that can be read, a point is made."""
+    file = unreadable(ready.folder)
+    refused = ready("backup", file)
+    assert refused.code == 1
+    assert "H701" in refused.err
+    assert ready.done("points", "--json").document["points"] == []
+
+    assert ready("backup", file, ready.source()).code == 3
+    assert len(ready.done("points", "--json").document["points"]) == 1
+
+
+@pytest.mark.parametrize("option", ["--source", "--host"])
+def test_prune_of_an_unknown_series_is_refused(filled: CommandLine, option: str) -> None:
+    """A typo is no success."""
+    refused = filled("prune", "--keep-last", "1", option, "typo", "--yes", password=True)
+    assert refused.code == 2
+    assert "H611" in refused.err
+
+
+def test_an_empty_address_is_not_that_of_the_environment(filled: CommandLine) -> None:
+    """A script whose variable is empty must not meet another repository."""
+    refused = filled("-r", "", "points", password=True)
+    assert refused.code == 2
+    assert "No restore" not in refused.out
+
+
+def test_a_repository_beside_the_selected_paths_is_not_warned_of(ready: CommandLine) -> None:
+    """Only where it would have been read."""
+    source = ready.source()
+    answer = ready("backup", source / "hello.txt", "/etc/hostname")
+    assert "lies in the source" not in answer.err
+    assert "--source NAME" in answer.err
+    assert "lies in the source" in ready("backup", ready.folder, "/etc/hostname").err
+
+
+def test_a_command_is_not_told_the_password(ready: CommandLine) -> None:
+    """Neither the password nor where it is; everything else is passed on."""
+    words = ("backup", "--from-command", "--name", "env", "--")
+    script = "import os; print(sorted(name for name in os.environ if 'HOLDFAST' in name))"
+    made = ready(*words, sys.executable, "-c", script, environment={"HOLDFAST_PASSWORD": PASSWORD})
+    assert made.code == 0
+
+    ready.done("restore", "latest", "--to", ready.folder / "target")
+
+    assert (ready.folder / "target" / "env").read_text(encoding="utf-8") == (
+        "['HOLDFAST_REPOSITORY']\n"
+    )
