@@ -373,9 +373,8 @@ class BackupSession:
         """Make a folder of the session's own, where the storage can take its files from."""
         local = local_files(self._vault.objects.backend)
         if local is not None:
-            spool = local.spool_folder() / session_id.hex()
-        else:
-            spool = self._folders.spool(self._vault.vault_id, session_id)
+            return local.spool_folder(session_id.hex())
+        spool = self._folders.spool(self._vault.vault_id, session_id)
         make_folder(spool)
         return spool
 
