@@ -3,8 +3,8 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -72,3 +72,111 @@ def test_a_read_only_repository_refuses_a_backup_and_gives_restores(filled: Comm
     assert refused.code == 1
     assert "H211" in refused.err
     assert restored.code == 0
+
+
+@contextmanager
+def nowhere(folder: Path) -> Iterator[Path]:
+    """Name a folder that cannot be made."""
+    yield folder.with_name("password") / "below-a-file"
+
+
+SPOILT = [
+    pytest.param(full, marks=needs_mount),
+    pytest.param(read_only, marks=needs_mount),
+    nowhere,
+]
+Spoiler = Callable[[Path], AbstractContextManager[Path]]
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_a_cache_that_cannot_be_used_stops_nothing(filled: CommandLine, spoilt: Spoiler) -> None:
+    """One warning that names the setting, and no temporary folder left."""
+    temporary = filled.folder / "tmp"
+    temporary.mkdir()
+    place = filled.folder / "cache"
+    place.mkdir()
+    with spoilt(place) as cache:
+        filled.environment |= {"HOLDFAST_CACHE_DIR": str(cache), "TMPDIR": str(temporary)}
+        for words in (
+            ["backup", str(filled.source())],
+            ["restore", "latest", "--to", str(filled.folder / "x")],
+            ["verify"],
+            ["check"],
+            ["ls", "latest"],
+            ["gc", "--yes"],
+        ):
+            answer = filled.done(*words)
+            if words[0] != "gc":
+                assert answer.err.count("HOLDFAST_CACHE_DIR") == 1, words
+
+    assert (filled.folder / "x").is_dir()
+    assert list(temporary.iterdir()) == []
+
+
+@needs_mount
+def test_a_cache_that_fills_up_while_an_index_is_opened_stops_nothing(filled: CommandLine) -> None:
+    """The folder and its lock could still be made; what goes into them could not."""
+    with mounted(filled.folder / "cache", "size=16k,mode=700") as cache:
+        filled.environment["HOLDFAST_CACHE_DIR"] = str(cache)
+        (cache / "ballast").write_bytes(bytes(4096))
+        for words in (["ls", "latest"], ["backup", str(filled.source())], ["verify"]):
+            filled.done(*words)
+        assert not list(cache.rglob("*.new"))
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_a_state_that_cannot_be_written_is_a_warning(ready: CommandLine, spoilt: Spoiler) -> None:
+    """The point is made and counts; nothing half written is left."""
+    place = ready.folder / "state"
+    place.mkdir(mode=0o700)
+    with spoilt(place) as state:
+        ready.environment["HOLDFAST_STATE_DIR"] = str(state)
+        answer = ready.done("backup", ready.source(), password=False)
+        restored = ready("restore", "latest", "--to", ready.folder / "x", password=True)
+        left = list(place.rglob("*.new")) if place.exists() else []
+
+    assert answer.err.count("H638") == 1
+    assert "HOLDFAST_STATE_DIR" in answer.err
+    assert restored.code == 0
+    assert left == []
+    assert len(ready.done("points", "--json").document["points"]) == 1
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_a_configuration_that_cannot_be_written_is_h913(
+    holdfast: CommandLine, spoilt: Spoiler
+) -> None:
+    """And init leaves nothing behind."""
+    place = holdfast.folder / "config"
+    place.mkdir(mode=0o700)
+    with spoilt(place) as config:
+        answer = holdfast("init", password=True, environment={"HOLDFAST_CONFIG_DIR": str(config)})
+
+    assert answer.code == 1
+    assert "H913" in answer.err
+    assert "HOLDFAST_CONFIG_DIR" in answer.err
+    assert not holdfast.repository.exists()
+
+
+def test_keys_and_state_that_others_can_write_are_refused(filled: CommandLine) -> None:
+    """The file, or the folder in which it could be replaced."""
+    config, state = filled.home / ".config/holdfast", filled.home / ".local/state/holdfast"
+    (tree,) = state.rglob("tree.state")
+    assert tree.stat().st_mode & 0o777 == 0o600
+    for path in (tree, tree.parent, config / "writers", state):
+        mode = path.stat().st_mode
+        path.chmod(0o777 if path.is_dir() else 0o666)
+        answer = filled("backup", filled.source())
+        path.chmod(mode)
+        assert (answer.code, "H609" in answer.err) == (12, True), path
+    filled.done("backup", filled.source(), password=False)
+
+
+@needs_mount
+def test_a_state_on_another_file_system_is_for_its_owner_only(ready: CommandLine) -> None:
+    """It comes there as a copy."""
+    with mounted(ready.folder / "state", "size=4m,mode=700") as state:
+        ready.environment["HOLDFAST_STATE_DIR"] = str(state)
+        ready.done("backup", ready.source(), password=False)
+        (tree,) = state.rglob("tree.state")
+        assert tree.stat().st_mode & 0o777 == 0o600

@@ -95,6 +95,7 @@ class Invocation:
                 config=self.settings.config_folder,
                 state=self.settings.state_folder,
                 cache=self.settings.cache_folder,
+                warn=self.output.warn,
             ),
             host=os.uname().nodename,
             secrets=self.secrets,

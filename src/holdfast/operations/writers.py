@@ -91,8 +91,13 @@ def add_writer(
         raise AssertionError(certificate.name)
     address = closed.repository.backend.address
     key = WriterKey(closed.vault_id, identity.writer_id, identity.seed, parsed.hash, address)
-    closed.objects.put(certificate.name, certificate.data)
+    # The key before its certificate, and none that nothing knows where it could be in the way.
     key.save(path)
+    try:
+        closed.objects.put(certificate.name, certificate.data)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     return WriterAdded(identity.writer_id.hex(), name, path, closed.vault_id.hex())
 
 
