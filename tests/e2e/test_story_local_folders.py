@@ -180,3 +180,14 @@ def test_a_state_on_another_file_system_is_for_its_owner_only(ready: CommandLine
         ready.done("backup", ready.source(), password=False)
         (tree,) = state.rglob("tree.state")
         assert tree.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_writer_key_that_cannot_be_written_makes_no_writer(ready: CommandLine) -> None:
+    """No certificate is stored for a key that nobody has."""
+    before = ready.objects("writers")
+
+    answer = ready("writer", "add", "-o", ready.password_file / "x", password=True)
+
+    assert answer.code == 1
+    assert "H807" in answer.err
+    assert ready.objects("writers") == before
