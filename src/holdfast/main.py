@@ -10,8 +10,10 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Final, TextIO
 
 import typer
 from typer.exceptions import TyperException
@@ -19,7 +21,13 @@ from typer.exceptions import TyperException
 from holdfast.base.errors import HoldfastError
 from holdfast.cli._click import NoArgsIsHelpError
 from holdfast.cli.app import run
-from holdfast.cli.errors import DefectError, InterruptedByUserError, OutputError, UsageError
+from holdfast.cli.errors import (
+    DefectError,
+    InterruptedByUserError,
+    LocalFolderError,
+    OutputError,
+    UsageError,
+)
 from holdfast.cli.output import harmless
 from holdfast.cli.settings import Settings
 
@@ -29,11 +37,14 @@ _INTERRUPTED: Final = 130
 def main() -> None:
     """Run the command of this process's arguments and end the process."""
     arguments = sys.argv[1:]
+    _fill_closed_descriptors()
     _Interruption().install()
     code = execute(arguments)
+    if _let_go_if_broken(sys.stdout) and code == 0:
+        code = _report(OutputError("Standard output cannot be written."), arguments)
+    _let_go_if_broken(sys.stderr)
     if code == _INTERRUPTED:
         # A thread that waits for a slow disk must not keep an interrupted process here.
-        sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
 
@@ -53,7 +64,7 @@ def execute(arguments: list[str]) -> int:
         error = interruption
     except BrokenPipeError:
         # Whoever read our output has gone: `holdfast ls ... | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_if_broken(sys.stdout)
         return 1
     except Exception as problem:  # noqa: BLE001 - the one door out; a person gets a sentence, whatever happened
         error = problem
@@ -99,12 +110,38 @@ def _as_ours(error: BaseException) -> HoldfastError:
             error.format_message() or "This command needs more words.",
             hint="'holdfast --help' and 'holdfast COMMAND --help' show what there is.",
         )
-    if isinstance(error, UnicodeError | OSError) and error.__traceback__ is None:
-        return OutputError(str(error))
+    if isinstance(error, OSError):
+        if _let_go_if_broken(sys.stdout):
+            return OutputError(f"Standard output cannot be written: {error.strerror or error}")
+        local = _local_folder(error)
+        if local is not None:
+            return local
     return DefectError(
         f"Holdfast made a mistake ({type(error).__name__}); this is a defect.",
         hint="Run the same command with HOLDFAST_DEBUG=1 and report what it prints.",
     )
+
+
+def _local_folder(error: OSError) -> LocalFolderError | None:
+    """Return what *error* means if it befell a file in one of this machine's own folders."""
+    if not isinstance(error.filename, str | bytes | os.PathLike):
+        return None
+    path = Path(os.fsdecode(error.filename))
+    settings = Settings.from_environment()
+    for what, folder, variable in (
+        ("writer keys", settings.config_folder, "HOLDFAST_CONFIG_DIR"),
+        ("state", settings.state_folder, "HOLDFAST_STATE_DIR"),
+        ("cache", settings.cache_folder, "HOLDFAST_CACHE_DIR"),
+    ):
+        # What is above may be what cannot be made.
+        if path.is_relative_to(folder) or folder.is_relative_to(path):
+            return LocalFolderError(
+                f"The folder for this machine's {what}, '{folder}', cannot be used: "
+                f"{error.strerror or error}",
+                hint=f"Make room there or check its owner and mode, or let {variable} name "
+                "another folder.",
+            )
+    return None
 
 
 def _sentence(message: str) -> str:
@@ -128,9 +165,44 @@ def _wants_trace(arguments: list[str]) -> bool:
 
 
 def _tell(line: str) -> None:
+    if sys.stderr is None:
+        return
     encoding = sys.stderr.encoding or "utf-8"
-    sys.stderr.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    sys.stderr.flush()
+    with suppress(OSError):
+        sys.stderr.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        sys.stderr.flush()
+
+
+def _fill_closed_descriptors() -> None:
+    """Give 0, 1 and 2 to the null device where they are closed.
+
+    The next file that is opened would get the number otherwise, and what a child process says
+    would end up in it. They are opened the wrong way round, so that a use of 0 and 1 still fails.
+    """
+    for descriptor, flags in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, flags), True)  # noqa: FBT003 - takes no keyword
+
+
+def _let_go_if_broken(stream: TextIO | None) -> bool:
+    """Tell whether *stream* does not take what is left in it, and see that nobody tries again.
+
+    The interpreter flushes at its end, and would end with a code of its own.
+    """
+    if stream is None:
+        return False
+    try:
+        stream.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+        return True
+    except ValueError:  # closed in this process
+        return False
+    return False
 
 
 class _Interruption:

@@ -90,6 +90,12 @@ class DamageFoundError(IntegrityError):
     code = "H912"
 
 
+class LocalFolderError(HoldfastError):
+    """A folder of this machine (keys, state or cache) cannot be used. The repository is whole."""
+
+    code = "H913"
+
+
 class PasswordLinesError(RequestError):
     """A new password has several lines; nothing was changed."""
 

@@ -97,6 +97,7 @@ class Invocation:
                 config=self.settings.config_folder,
                 state=self.settings.state_folder,
                 cache=self.settings.cache_folder,
+                warn=self.output.warn,
             ),
             host=os.uname().nodename,
             secrets=self.secrets,
@@ -106,7 +107,9 @@ class Invocation:
 
     def listen(self) -> ProgressPrinter:
         """Return what shows progress; use it in a ``with`` block."""
-        return ProgressPrinter(self.output, self.clock, is_terminal=sys.stderr.isatty())
+        return ProgressPrinter(
+            self.output, self.clock, is_terminal=bool(sys.stderr and sys.stderr.isatty())
+        )
 
     def confirm(self, question: str, *, show: Callable[[], None]) -> bool:
         """Show a plan and return whether to go on; False after ``--dry-run``.

@@ -9,8 +9,11 @@ import os
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
 from typing import Final, TextIO
+
+from holdfast.cli.errors import OutputError
 
 SCHEMA: Final = 1
 """Version of all JSON documents; fields may be added under the same number."""
@@ -117,7 +120,10 @@ def show_seconds(seconds: float) -> str:
 
 
 class Output:
-    """Where a command's words go. Results to stdout, everything else to stderr."""
+    """Where a command's words go. Results to stdout, everything else to stderr.
+
+    Nobody waits for remarks: a stderr that is closed or full loses them and stops nothing.
+    """
 
     def __init__(
         self,
@@ -131,8 +137,9 @@ class Output:
         self.is_json = is_json
         self.is_quiet = is_quiet
         self.verbosity = verbosity
-        self.out = sys.stdout if out is None else out
-        self.err = sys.stderr if err is None else err
+        # Python has None where a stream was closed before the process began.
+        self.out: TextIO | None = sys.stdout if out is None else out
+        self.err: TextIO | None = sys.stderr if err is None else err
 
     def result(self, text: str) -> None:
         """Print what was asked for; nothing in JSON, where `document` says it."""
@@ -147,14 +154,14 @@ class Output:
     def note(self, text: str) -> None:
         """Print a remark on stderr; dropped with -q and in JSON."""
         if not self.is_quiet and not self.is_json:
-            self._write(self.err, harmless(text))
+            self.remark(harmless(text))
 
     def warn(self, text: str) -> None:
         """Print a warning on stderr; an event in JSON."""
         if self.is_json:
-            self._write(self.err, _encoded({"type": "warning", "message": text}))
+            self.remark(_encoded({"type": "warning", "message": text}))
         else:
-            self._write(self.err, harmless(f"holdfast: warning: {text}"))
+            self.remark(harmless(f"holdfast: warning: {text}"))
 
     def format_note(self) -> None:
         """Say once that the format is not final; JSON documents carry it as a field."""
@@ -176,12 +183,31 @@ class Output:
         head: dict[str, JsonValue] = {"schema": SCHEMA, "command": command, "format": FORMAT}
         self.event("summary", head | dict(fields))
 
-    def _write(self, stream: TextIO, text: str) -> None:
-        # A terminal or file may not know a character: an escape is better than a failure.
-        encoding = stream.encoding or "utf-8"
-        safe = text.encode(encoding, "backslashreplace").decode(encoding)
-        stream.write(safe + "\n")
-        stream.flush()
+    def remark(self, line: str) -> None:
+        """Print *line*, which is harmless, on stderr if there is one that takes it."""
+        with suppress(OSError):
+            if self.err is not None:
+                _write(self.err, line)
+
+    def _write(self, stream: TextIO | None, text: str) -> None:
+        if stream is None:
+            raise OutputError("Nothing can be printed: standard output is closed.")
+        try:
+            _write(stream, text)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(
+                f"Standard output cannot be written: {error.strerror or error}"
+            ) from error
+
+
+def _write(stream: TextIO, text: str) -> None:
+    # A terminal or file may not know a character: an escape is better than a failure.
+    encoding = stream.encoding or "utf-8"
+    safe = text.encode(encoding, "backslashreplace").decode(encoding)
+    stream.write(safe + "\n")
+    stream.flush()
 
 
 def _encoded(value: Mapping[str, JsonValue]) -> str:

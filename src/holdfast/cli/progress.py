@@ -44,7 +44,7 @@ class ProgressPrinter:
         self._phase_bytes = 0
         self.findings: list[Finding] = []
         self._display: Display | None = None
-        if is_terminal and not output.is_quiet and not output.is_json:
+        if is_terminal and output.err and not output.is_quiet and not output.is_json:
             # rich is slow to import and only terminals have a use for it.
             module = import_module("holdfast.cli.terminal_progress")
             self._display = module.TerminalDisplay(output.err)
@@ -99,8 +99,7 @@ class ProgressPrinter:
         if self._display is not None:
             self._display.print_above(text)
         else:
-            self._output.err.write(text + "\n")
-            self._output.err.flush()
+            self._output.remark(text)
 
     def _line(self, progress: Progress, now: float) -> str:
         """Return one line with what is done, the rate and the time left."""

@@ -66,7 +66,7 @@ class SecretSources:
     @property
     def can_ask(self) -> bool:
         """Whether there is a terminal with a person at it."""
-        return sys.stdin.isatty() and sys.stderr.isatty()
+        return bool(sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty())
 
     def given(self) -> Sequence[Unlocker]:
         """Return what options or the environment name, for a new vault; empty if that is nothing.

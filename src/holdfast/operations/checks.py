@@ -110,19 +110,22 @@ def _checked(
     objects = ObjectStore(backend, vault_id, clock=context.clock)
     told = _telling(listener)
     ring = None if vault is None else vault.ring
-    cache = context.folders.cache / vault_id.hex()
+    scratch = context.folders.with_scratch
     if request.depth == "blind":
         report = blind_verify(objects, progress=told)
     elif request.depth == "structure":
-        report = check(objects, ring, cache=cache, progress=told)
+        report = scratch(vault_id, lambda cache: check(objects, ring, cache=cache, progress=told))
     else:
-        report = verify(
-            objects,
-            ring,
-            random=context.random,
-            cache=cache,
-            sample_percent=request.sample_percent,
-            progress=told,
+        report = scratch(
+            vault_id,
+            lambda cache: verify(
+                objects,
+                ring,
+                random=context.random,
+                cache=cache,
+                sample_percent=request.sample_percent,
+                progress=told,
+            ),
         )
     return Checked(vault_id, report, _touched(report, vault), unopened)
 

@@ -44,14 +44,17 @@ def run(request: GcRequest, context: Context, listener: Listener) -> GcResult:
     """
     with opened(request.address, context) as closed:
         vault = unlocked(closed, context)
-        done = apply_gc(
-            closed.objects,
-            vault.ring,
-            clock=context.clock,
-            random=context.random,
-            patience=_patience(request, closed, context),
-            cache=context.folders.cache / closed.vault_id.hex(),
-            progress=lambda phase: listener.progress(Progress(phase)),
+        done = context.folders.with_scratch(
+            closed.vault_id,
+            lambda cache: apply_gc(
+                closed.objects,
+                vault.ring,
+                clock=context.clock,
+                random=context.random,
+                patience=_patience(request, closed, context),
+                cache=cache,
+                progress=lambda phase: listener.progress(Progress(phase)),
+            ),
         )
         context.folders.drop_dead(closed.vault_id, closed.stored_sessions)
         return done

@@ -14,7 +14,7 @@ from holdfast.operations.ciphers import EncryptionWish
 from holdfast.operations.context import Context
 from holdfast.operations.errors import CipherError
 from holdfast.operations.kit import KitPage, page_of
-from holdfast.storage.address import create_backend
+from holdfast.storage.address import created_backend
 from holdfast.vault.local import WriterKey
 from holdfast.vault.repository import create_repository, prepare_place
 from holdfast.vault.states import ClosedVault
@@ -52,7 +52,7 @@ def run(request: InitRequest, context: Context) -> Initialised:
     """Make the repository.
 
     The place is looked at before anybody is asked for a password. After a power cut the same call
-    succeeds.
+    succeeds. A refusal leaves no folder behind that was not there before.
 
     Raises:
         RepositoryExistsError, ForeignFolderError: the place is taken. Nothing was changed.
@@ -60,8 +60,7 @@ def run(request: InitRequest, context: Context) -> Initialised:
     """
     template = request.encryption.vault_object()
     check(request, context)
-    backend = create_backend(request.address, clock=context.clock, random=context.random)
-    try:
+    with created_backend(request.address, clock=context.clock, random=context.random) as backend:
         prepare_place(backend, context.clock)
         ways = _ways_in(request, context, is_sealed=template.suite != 0)
         change = new_vault(
@@ -103,8 +102,6 @@ def run(request: InitRequest, context: Context) -> Initialised:
             writer_key=path,
             kit=kit,
         )
-    finally:
-        backend.close()
 
 
 def check(request: InitRequest, context: Context) -> None:

@@ -61,7 +61,7 @@ def run_add(address: str, name: str, key_file: Path | None, context: Context) ->
 
     Raises:
         KeysError: nothing that was given opens the vault. Nothing was changed.
-        KitError: the key file is there already.
+        KitError: the key file is there already, or cannot be written. Nothing was changed.
     """
     with opened(address, context) as closed:
         path = context.folders.writer_key(closed.vault_id) if key_file is None else key_file
@@ -70,7 +70,15 @@ def run_add(address: str, name: str, key_file: Path | None, context: Context) ->
                 f"There is a writer key '{path}' already; it was not touched.",
                 hint="For another machine, name a new file with -o.",
             )
-        return add_writer(closed, unlocked(closed, context), name, path, context)
+        try:
+            return add_writer(closed, unlocked(closed, context), name, path, context)
+        except OSError as error:
+            if key_file is None:
+                raise
+            raise KitError(
+                f"The writer key '{path}' cannot be written: {error.strerror or error}",
+                hint="No writer was made; name a file in a folder that takes it.",
+            ) from error
 
 
 def add_writer(
@@ -91,8 +99,13 @@ def add_writer(
         raise AssertionError(certificate.name)
     address = closed.repository.backend.address
     key = WriterKey(closed.vault_id, identity.writer_id, identity.seed, parsed.hash, address)
-    closed.objects.put(certificate.name, certificate.data)
+    # The key before its certificate, and none that nothing knows where it could be in the way.
     key.save(path)
+    try:
+        closed.objects.put(certificate.name, certificate.data)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     return WriterAdded(identity.writer_id.hex(), name, path, closed.vault_id.hex())
 
 

@@ -6,6 +6,8 @@ it where nobody looked.
 
 import os
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -96,6 +98,23 @@ def open_backend(address: str, *, clock: Clock, random: Random) -> StorageBacken
     return LocalBackend(path, clock=clock, random=random)
 
 
+@contextmanager
+def created_backend(address: str, *, clock: Clock, random: Random) -> Iterator[StorageBackend]:
+    """Open the storage as :func:`create_backend` does and close it at the end.
+
+    If what is done with it fails, folders that were made for it and are still empty go again.
+    """
+    missing = _missing_folders(parse_address(address).path.absolute())
+    backend = create_backend(address, clock=clock, random=random)
+    try:
+        yield backend
+    except BaseException:
+        _remove_empty(missing)
+        raise
+    finally:
+        backend.close()
+
+
 def create_backend(address: str, *, clock: Clock, random: Random) -> StorageBackend:
     """Open the storage at *address*, making the folder and missing parents, durably.
 
@@ -104,7 +123,7 @@ def create_backend(address: str, *, clock: Clock, random: Random) -> StorageBack
     Raises:
         RepositoryMissingError: Something that is no folder lies there. Nothing was changed.
         RequestError: *address* cannot be used, see :func:`parse_address`. Nothing was changed.
-        StorageError: The storage failed or refused. Some parents may have been made.
+        StorageError: The storage failed or refused. Nothing was changed.
     """
     path = parse_address(address).path.absolute()
     try:
@@ -127,11 +146,29 @@ def holds_nothing(backend: StorageBackend) -> bool:
 
 
 def _make_folders(path: Path) -> None:
-    missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
-    for folder in reversed(missing):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        with opened(os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as parent:
-            os.fsync(parent)
+    missing = _missing_folders(path)
+    try:
+        for folder in reversed(missing):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            above = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            with opened(above) as parent:
+                os.fsync(parent)
+    except OSError:
+        _remove_empty(missing)
+        raise
+
+
+def _missing_folders(path: Path) -> list[Path]:
+    """Return what would have to be made of *path* and its parents, the innermost first."""
+    return [folder for folder in (path, *path.parents) if not folder.is_dir()]
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove *folders*, the innermost first, as far as they are empty."""
+    with suppress(OSError):
+        for folder in folders:
+            if folder.exists():
+                folder.rmdir()
 
 
 def _has_password(url_without_scheme: str) -> bool:

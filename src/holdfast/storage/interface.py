@@ -160,10 +160,14 @@ class LocalFiles(Protocol):
         """
         ...
 
-    def spool_folder(self) -> Path:
+    def spool_folder(self, name: str | None = None) -> Path:
         """Return a folder for growing files that ``put_file`` can move, made if need be.
 
+        With *name*, a plain word, it is a folder of that name inside.
         ``list`` never shows it. ``sweep`` clears what a crash leaves there.
+
+        Raises:
+            StorageError: it cannot be made or written to. Nothing was changed.
         """
         ...
 

@@ -278,11 +278,16 @@ class LocalBackend:
             os.close(self._root)
             self._root = None
 
-    def spool_folder(self) -> Path:
+    def spool_folder(self, name: str | None = None) -> Path:
         """Return the folder for growing files; see the interface."""
-        with self._errors(""), suppress(FileExistsError):
-            self._files.make_folder(_SPOOL, self._folder_mode, folder=self._open_root())
-        return self._path / _SPOOL
+        with self._errors(""):
+            with suppress(FileExistsError):
+                self._files.make_folder(_SPOOL, self._folder_mode, folder=self._open_root())
+            if name is None:
+                return self._path / _SPOOL
+            with opened(self._files.open(_SPOOL, _FOLDER, folder=self._open_root())) as spool:
+                self._files.make_folder(name, self._folder_mode, folder=spool)
+        return self._path / _SPOOL / name
 
     def sweep(self, older_than_seconds: float) -> int:
         """Remove old temporary files and old empty folders; see the interface."""

@@ -1,7 +1,9 @@
 """Small files of this machine: whole or not at all, for their owner only."""
 
+import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,18 +28,56 @@ def replace_file(path: Path, content: bytes, *, is_durable: bool = True) -> None
     make_folder(path.parent)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with _named(path):
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                if is_durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        if is_durable:
+            sync_folder(path.parent)
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Let *source* take the place of *target*, also from another file system, in one step.
+
+    On failure *target* is as it was and nothing lies beside it. It is for its owner only.
+    """
+    make_folder(target.parent)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            if is_durable:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    else:
+        return
+    near = target.with_name(f"{target.name}.new")
+    near.unlink(missing_ok=True)
+    with _named(target):
+        try:
+            descriptor = os.open(near, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with source.open("rb") as whole, os.fdopen(descriptor, "wb") as copy:
+                shutil.copyfileobj(whole, copy)
+            near.replace(target)
+        except BaseException:
+            near.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Give an OSError of a write, which names nothing, the name of the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
         raise
-    if is_durable:
-        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -52,16 +92,22 @@ def sync_folder(folder: Path) -> None:
 def check_owner_only_writes(path: Path) -> bool:
     """Return whether others may read *path*, by the rule that ssh has for its keys.
 
+    Whoever can write the folder that it lies in can put another file in its place.
+
     Raises:
-        UnsafeFileError: others may write it, or it belongs to somebody else.
+        UnsafeFileError: others may write it or its folder, or it belongs to somebody else.
         OSError: it is not there.
     """
     status = path.stat()
-    if status.st_mode & _OTHERS_MAY_WRITE or status.st_uid not in {0, os.geteuid()}:
-        raise UnsafeFileError(
-            f"Others can write the file '{path}', so it is not used.",
-            hint=f"Look whether it is still yours, then: chmod 600 '{path}'",
-        )
+    for place, found, kind, mode in (
+        (path.parent, path.parent.stat(), "folder", "700"),
+        (path, status, "file", "600"),
+    ):
+        if found.st_mode & _OTHERS_MAY_WRITE or found.st_uid not in {0, os.geteuid()}:
+            raise UnsafeFileError(
+                f"Others can write the {kind} '{place}', so '{path.name}' is not used.",
+                hint=f"Look whether it is still yours, then: chmod {mode} '{place}'",
+            )
     return bool(status.st_mode & _OTHERS_MAY_READ)
 
 

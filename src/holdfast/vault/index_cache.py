@@ -4,8 +4,8 @@ What an index object says is taken from this machine's copy; that it exists, nev
 docs/design/gc.md): every refresh lists anew.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -73,21 +73,47 @@ class _Reopenable(Protocol):
 def opened_index(
     vault: Vault, engine: Engine, keys: IndexKeys, *, reads: bool
 ) -> Iterator["IndexCache"]:
-    """Open the index of a group for one command; nothing is listed before ``refresh``."""
+    """Open the index of a group for one command; nothing is listed before ``refresh``.
+
+    Where this machine's cache cannot be used, the index is opened in a temporary folder.
+    """
     group_id = GroupId(keys.group_id)
-    with vault.machine.folders.index(vault.vault_id, group_id) as folder:
-        index = engine.index(folder / "opened", keys)
-        yield IndexCache(vault, group_id, index, folder / "bodies", reads=reads)
+    folders = vault.machine.folders
+    with ExitStack() as stack:
+
+        def opened(folder: Path) -> tuple[Index, Path]:
+            return engine.index(folder / "opened", keys), folder / "bodies"
+
+        def elsewhere(reason: OSError) -> tuple[Index, Path]:
+            return opened(stack.enter_context(folders.makeshift(reason)))
+
+        try:
+            index, bodies = opened(stack.enter_context(folders.index(vault.vault_id, group_id)))
+        except OSError as error:
+            index, bodies = elsewhere(error)
+        yield IndexCache(vault, group_id, index, bodies, reads=reads, elsewhere=elsewhere)
 
 
 class IndexCache:
     """Keeps one group's index in step. For one thread at a time."""
 
     def __init__(
-        self, vault: Vault, group_id: GroupId, index: Index, folder: Path, *, reads: bool
+        self,
+        vault: Vault,
+        group_id: GroupId,
+        index: Index,
+        folder: Path,
+        *,
+        reads: bool,
+        elsewhere: Callable[[OSError], tuple[Index, Path]],
     ) -> None:
-        """*reads* says whether positions are wanted, too, which a writer cannot open."""
+        """*reads* says whether positions are wanted, too, which a writer cannot open.
+
+        *elsewhere* opens an empty index in another place, when this one cannot be written.
+        """
         self.index = index
+        """Another one after a ``refresh`` for which the folder had no room."""
+        self._elsewhere = elsewhere
         self._vault = vault
         self._group_id = group_id
         self._reads = reads
@@ -106,6 +132,16 @@ class IndexCache:
             DamagedObjectError: an object is not what its name says, and this is not for reading.
             KeysError, IntegrityError: an object does not open, and this is not for reading.
         """
+        try:
+            return self._refreshed()
+        except OSError as error:
+            self.index, self._folder = self._elsewhere(error)
+            try:
+                return self._refreshed()
+            except OSError:
+                raise error from None
+
+    def _refreshed(self) -> IndexView:
         self._unusable = []
         listed = self._vault.objects.list(frames.KIND_INDEX, group_id=self._group_id)
         bodies, not_signed = self._read_bodies(listed)

@@ -4,11 +4,13 @@ Keys of this machine's writers, what was seen of each repository, the state of e
 """
 
 import json
+import shutil
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from holdfast.base.ids import (
     GroupId,
@@ -35,17 +37,23 @@ _INDEX_COPIES: Final = 64
 _KEY_MAGIC: Final = "holdfast writer key 0"
 _KEY_FIELDS: Final = ("vault", "writer", "seed", "certificate", "repository")
 
+T = TypeVar("T")
 SeriesKey = tuple[WriterId, SeriesId]
 """A series everywhere: ids of series are one writer's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFolders:
-    """Where things lie on this machine. Only *config* is worth a backup of its own."""
+    """Where things lie on this machine. Only *config* is worth a backup of its own.
+
+    *warn* is told, once, that the cache cannot be used and something else takes its place.
+    """
 
     config: Path
     state: Path
     cache: Path
+    warn: Callable[[str], None] = field(default=lambda _text: None, compare=False)
+    _warned: list[Path] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def known_vaults(self) -> Path:
@@ -73,15 +81,64 @@ class LocalFolders:
     def index(self, vault_id: VaultId, group_id: GroupId) -> Iterator[Path]:
         """Give a folder for the opened index of a group that no other process uses meanwhile.
 
-        Commands that run at the same time have a copy each; alone, they all use the same.
+        Commands that run at the same time have a copy each; alone, they all use the same. Where the
+        cache cannot be used, the folder is a :meth:`makeshift` one.
         """
         above = self.cache / vault_id.hex() / group_id.hex()
-        for number in range(_INDEX_COPIES):
-            with file_lock(above / f"{number}.lock", wait=False) as is_got:
-                if is_got:
-                    yield above / str(number)
-                    return
-        raise SeriesBusyError("Too many commands read this vault on this machine at once.")
+        with ExitStack() as stack:
+            try:
+                folder = _free_copy(above, stack)
+            except OSError as error:
+                folder = stack.enter_context(self.makeshift(error))
+            yield folder
+
+    @contextmanager
+    def makeshift(self, reason: OSError) -> Iterator[Path]:
+        """Give a private temporary folder in place of the cache, which failed for *reason*.
+
+        Raises:
+            OSError: *reason*, with a file name; there is no place for that either.
+        """
+        if reason.filename is None:
+            reason.filename = str(self.cache)
+        if not self._warned:
+            self._warned.append(self.cache)
+            self.warn(
+                f"the cache folder '{self.cache}' cannot be used ({reason.strerror or reason}); a "
+                "temporary folder takes its place, and everything is fetched again each time; "
+                "HOLDFAST_CACHE_DIR names another"
+            )
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="holdfast-"))
+        except OSError:
+            raise reason from None
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def with_scratch(self, vault_id: VaultId, act: Callable[[Path], T]) -> T:
+        """Return what *act* makes of a folder of the cache that it may put folders in.
+
+        Where the cache cannot be used, *act* is called again with a :meth:`makeshift` folder.
+
+        Raises:
+            OSError: why the cache cannot be used; the other folder cannot be, either.
+        """
+        folder = self.cache / vault_id.hex()
+        try:
+            make_folder(folder)
+            return act(folder)
+        except BrokenPipeError:
+            raise  # Nobody listens any more: that is not the cache's fault.
+        except OSError as error:
+            with self.makeshift(error) as elsewhere:
+                try:
+                    return act(elsewhere)
+                except BrokenPipeError:
+                    raise
+                except OSError:
+                    raise error from None
 
     def spool(self, vault_id: VaultId, session_id: SessionId) -> Path:
         """The folder in which a session's packs grow, where the storage has none."""
@@ -113,18 +170,23 @@ class LocalFolders:
         path = self._alive(vault_id, session_id)
         with file_lock(path, wait=False):
             yield
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def is_alive(self, vault_id: VaultId, session_id: SessionId) -> bool | None:
         """Tell whether a session of this machine runs; None if it is not of this machine.
 
-        A killed session leaves its file behind, unlocked: it is known to be dead at once.
+        A killed session leaves its file behind, unlocked: it is known to be dead at once. One whose
+        file cannot be locked, as on a file system that takes no writes, counts as running.
         """
         path = self._alive(vault_id, session_id)
-        if not path.exists():
-            return None
-        with file_lock(path, wait=False) as is_got:
-            return not is_got
+        try:
+            if not path.exists():
+                return None
+            with file_lock(path, wait=False) as is_got:
+                return not is_got
+        except OSError:
+            return True
 
     def drop_dead(self, vault_id: VaultId, stored: Callable[[], Collection[SessionId]]) -> None:
         """Remove the files of killed sessions that are not among those that are *stored* any more.
@@ -140,10 +202,23 @@ class LocalFolders:
         left = stored() if dead else ()
         for session_id in dead:
             if session_id not in left:
-                self._alive(vault_id, session_id).unlink(missing_ok=True)
+                with suppress(OSError):
+                    self._alive(vault_id, session_id).unlink(missing_ok=True)
 
     def _alive(self, vault_id: VaultId, session_id: SessionId) -> Path:
         return self.state / vault_id.hex() / "alive" / session_id.hex()
+
+
+def _free_copy(above: Path, stack: ExitStack) -> Path:
+    """Return the first folder in *above* whose lock is free; *stack* holds the lock.
+
+    Raises:
+        OSError: the locks cannot be used.
+    """
+    for number in range(_INDEX_COPIES):
+        if stack.enter_context(file_lock(above / f"{number}.lock", wait=False)):
+            return above / str(number)
+    raise SeriesBusyError("Too many commands read this vault on this machine at once.")
 
 
 # --- writer keys --------------------------------------------------------------------------------
@@ -265,6 +340,7 @@ class KnownVaults:
         Raises:
             LocalStateError: the file is not one.
             UnsafeFileError: others can write it.
+            OSError: it cannot be read.
         """
         try:
             check_owner_only_writes(self._path)
@@ -274,9 +350,9 @@ class KnownVaults:
                     f"A newer Holdfast wrote '{self._path}'.", hint="Use that one on this machine."
                 )
             known = [_vault_from(item) for item in document["vaults"]]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LocalStateError(
                 f"The file '{self._path}' cannot be read: {error}",
                 hint="Remove it to begin anew; a repository that was set back meanwhile will then"
@@ -306,6 +382,8 @@ class KnownVaults:
 
     def forget_address(self, address: str) -> None:
         """Let go of *address*: a repository is made anew there on purpose."""
+        if not self.at(address):
+            return
         with file_lock(self._path.with_name(self._path.name + ".lock"), wait=True):
             known = self.load()
             left = [

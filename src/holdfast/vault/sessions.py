@@ -4,10 +4,9 @@ Whenever it ends early, all earlier restore points are as they were, what was st
 or indexed for the next session of this writer, and the same command may be run again.
 """
 
-import errno
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,7 +21,7 @@ from holdfast.format.point import Head
 from holdfast.format.session import Session, SessionKind
 from holdfast.storage.interface import local_files
 from holdfast.vault.errors import CollectedMeanwhileError
-from holdfast.vault.files import make_folder
+from holdfast.vault.files import check_owner_only_writes, make_folder, move_file
 from holdfast.vault.index_cache import IndexCache, load_condemned, opened_index
 from holdfast.vault.leases import LeaseKeeper
 from holdfast.vault.local import KnownVault, SeenHead, SeriesKey
@@ -50,6 +49,9 @@ FINDING_FORK: Final = "H631"
 """Two restore points have the same place in a series."""
 FINDING_NOT_BELIEVED: Final = "H632"
 """An object of the repository is damaged or not signed by whom it must be; it is not used."""
+
+FINDING_STATE: Final = "H638"
+"""This machine's state cannot be written; the restore point is made and counts all the same."""
 
 _SESSION_ID_BYTES: Final = 16
 _NO_COMMITMENT: Final = bytes(32)
@@ -108,6 +110,7 @@ class BackupSession:
         self._folders = vault.machine.folders
         self._series_id = vault.ring.series_id(source.series)
         self._phase = ""
+        self._is_state_said = False
 
     def run(self, start: StartRun) -> BackupResult:
         """Read the source that *start* begins to read, and make its restore point.
@@ -117,7 +120,8 @@ class BackupSession:
             CollectedMeanwhileError: upkeep was faster, again and again.
             HoldfastError: what the storage, the source or the engine raised.
         """
-        with self._folders.series_lock(self._vault.vault_id, self._series_id):
+        with ExitStack() as stack:
+            self._lock(stack, self._folders.series_lock(self._vault.vault_id, self._series_id))
             points = load_points(self._vault)
             known = self._vault.known()
             seen = {} if known is None else known.heads
@@ -170,8 +174,9 @@ class BackupSession:
         lease = LeaseKeeper(vault.objects, session_id, writer_id=vault.writer_id, sign=ring.sign)
         objects = vault.objects.waiting(lease.beat)
         with ExitStack() as stack:
-            stack.enter_context(self._folders.alive_lock(vault.vault_id, session_id))
-            self._clear_after_the_dead()
+            if self._lock(stack, self._folders.alive_lock(vault.vault_id, session_id)):
+                # Without locks nobody here can tell who is dead.
+                self._clear_after_the_dead()
             spool = self._spool(session_id)
             stack.callback(shutil.rmtree, spool, ignore_errors=True)
             cache = stack.enter_context(
@@ -203,8 +208,7 @@ class BackupSession:
                     writer = self._engine.writer(
                         writer_keys, vault.parameters, cache.index, spool, self._limits, random
                     )
-                    state = self._folders.tree_state(vault.vault_id, self._series_id)
-                    return start(writer, state if state.exists() else None, self._machine.now_ns())
+                    return start(writer, self._last_state(), self._machine.now_ns())
 
                 point, written = self._until_visible(begin, publisher, objects, lease)
             finally:
@@ -373,9 +377,8 @@ class BackupSession:
         """Make a folder of the session's own, where the storage can take its files from."""
         local = local_files(self._vault.objects.backend)
         if local is not None:
-            spool = local.spool_folder() / session_id.hex()
-        else:
-            spool = self._folders.spool(self._vault.vault_id, session_id)
+            return local.spool_folder(session_id.hex())
+        spool = self._folders.spool(self._vault.vault_id, session_id)
         make_folder(spool)
         return spool
 
@@ -397,21 +400,47 @@ class BackupSession:
                         shutil.rmtree(folder, ignore_errors=True)
         folders.drop_dead(vault.vault_id, vault.stored_sessions)
 
+    def _lock(self, stack: ExitStack, lock: AbstractContextManager[None]) -> bool:
+        """Hold *lock* for the length of *stack*; return whether this machine's state allows it."""
+        try:
+            stack.enter_context(lock)
+        except OSError as error:
+            self._say_state_fails(error)
+            return False
+        return True
+
+    def _say_state_fails(self, error: OSError) -> None:
+        """Warn, once, that this machine will not remember this backup."""
+        if not self._is_state_said:
+            self._is_state_said = True
+            text = (
+                f"this machine's state cannot be written ({error.strerror or error}): the next "
+                "backup reads everything again, and nothing keeps two of one source apart; make "
+                "room there, or let HOLDFAST_STATE_DIR name another folder"
+            )
+            self._listener.finding(Finding(FINDING_STATE, bytes(self._folders.state), text))
+
+    def _last_state(self) -> Path | None:
+        """Return the state of the last point, if there is one.
+
+        Raises:
+            UnsafeFileError: others can write it.
+        """
+        path = self._folders.tree_state(self._vault.vault_id, self._series_id)
+        try:
+            check_owner_only_writes(path)
+        except OSError:
+            return None
+        return path
+
     def _keep_state(self, state: Path | None) -> None:
         """Swap the new state in. Without it the next session reads everything again."""
         if state is None:
             return
-        target = self._folders.tree_state(self._vault.vault_id, self._series_id)
-        with suppress(OSError):
-            make_folder(target.parent)
-            try:
-                state.replace(target)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                near = target.with_name("tree.state.new")
-                shutil.copyfile(state, near)
-                near.replace(target)
+        try:
+            move_file(state, self._folders.tree_state(self._vault.vault_id, self._series_id))
+        except OSError as error:
+            self._say_state_fails(error)
 
     def _remember(
         self, points: PointList, seen: Mapping[SeriesKey, SeenHead], head: SeenHead
@@ -422,10 +451,12 @@ class BackupSession:
         def newer(known: KnownVault) -> KnownVault:
             return known.without_heads(forgotten).with_heads(points.heads()).with_heads(own)
 
-        with suppress(OSError):
+        try:
             self._machine.known.change(
                 self._vault.vault_id, is_encrypted=self._vault.is_sealed, how=newer
             )
+        except OSError as error:
+            self._say_state_fails(error)
 
     def _report(
         self, points: PointList, missing: Mapping[SeriesKey, SeenHead]

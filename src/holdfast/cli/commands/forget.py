@@ -229,7 +229,7 @@ def _staying(plan: DropPlan) -> str:
 def _show_drop(invocation: Invocation, plan: DropPlan) -> None:
     output = invocation.output
     if plan.retention is not None:
-        can_draw = "utf" in (output.out.encoding or "").lower()
+        can_draw = "utf" in ((output.out and output.out.encoding) or "").lower()
         marks = UNICODE_MARKS if can_draw else ASCII_MARKS
         output.say(render_calendar(plan.retention, marks=marks))
         for note in plan.retention.notes:

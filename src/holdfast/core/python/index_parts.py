@@ -163,11 +163,15 @@ def replace_file(path: Path, content: Bytes) -> None:
     """Write a file of this machine's cache, readable for its owner only, in one step."""
     temporary = path.with_name(path.name + ".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "wb") as file:  # noqa: PTH123 - the mode is given when it is made
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - the mode is given when it is made
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 class Part:
