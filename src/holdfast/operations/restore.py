@@ -8,7 +8,7 @@ from holdfast.operations.list_tree import kind_of
 from holdfast.operations.opening import opened, unlocked
 from holdfast.operations.point_reader import open_point
 from holdfast.recovery.files import FileRestore, RestoreWish, path_below
-from holdfast.vault.points import load_points
+from holdfast.vault.points import see_points
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def plan(request: RestoreRequest, context: Context) -> RestorePlan:
     """
     with opened(request.address, context) as closed:
         vault = unlocked(closed, context)
-        points = load_points(vault, with_forgets=False)
+        points = see_points(vault)
         point = points.select(request.point, source=request.source, host=request.host)
         record = point.opened()
         relative, _ = path_below(request.wish.path, record.root)
@@ -91,13 +91,14 @@ def run(request: RestoreRequest, context: Context, listener: Listener) -> Restor
     Raises:
         KeysError: nothing that was given opens the vault. Nothing was written.
         NoSuchPointError, AmbiguousPointError, PathNotInPointError: nothing was written.
+        PointsInDoubtError: ``latest`` may be a damaged or missing point. Nothing was written.
         TargetNotEmptyError, TargetError: the target will not do. Nothing was written.
         IntegrityError: what is needed is damaged or missing; what was restored so far is right.
     """
     counting = _Counting(listener)
     with opened(request.address, context) as closed:
         vault = unlocked(closed, context)
-        points = load_points(vault, with_forgets=False)
+        points = see_points(vault)
         point = points.select(request.point, source=request.source, host=request.host)
         record = point.opened()
         relative, _ = path_below(request.wish.path, record.root)

@@ -1,0 +1,127 @@
+"""Restore points or what they rest on are damaged: nothing older is passed off as the newest."""
+
+from pathlib import Path
+
+import pytest
+
+from doubles.command_line import Answer, CommandLine
+
+
+@pytest.fixture
+def two(filled: CommandLine) -> CommandLine:
+    """``holdfast`` with two restore points, seen by the machine that made them."""
+    filled.source(**{"hello.txt": b"hello again\n"})
+    filled.done("backup", filled.folder / "source", password=False)
+    return filled
+
+
+def _newest(two: CommandLine) -> tuple[str, str]:
+    older, newest = two.done("points", "--json").document["points"]
+    return str(older["id"]), str(newest["id"])
+
+
+def _object(two: CommandLine, kind: str, object_hash: str) -> Path:
+    (path,) = [path for path in two.objects(kind) if object_hash in path.name]
+    return path
+
+
+def _damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(content)
+
+
+def _elsewhere(two: CommandLine, name: str) -> CommandLine:
+    """Another machine that has never seen the repository."""
+    other = CommandLine(two.folder / name)
+    other.environment["HOLDFAST_REPOSITORY"] = str(two.repository)
+    return other
+
+
+def _is_refused(answer: Answer, word: str) -> None:
+    assert answer.code == 20, answer.err
+    assert "H620" in answer.err
+    assert word in answer.err
+
+
+def test_latest_is_refused_when_a_point_is_damaged(two: CommandLine) -> None:
+    """Whose newest it is nobody can tell; by its id the older one comes back."""
+    older, newest = _newest(two)
+    _damage(_object(two, "points", newest))
+    other = _elsewhere(two, "other")
+
+    _is_refused(other("restore", "latest", "--to", "back", password=True), newest)
+    _is_refused(other("ls", "latest", password=True), newest)
+    _is_refused(other("ls", newest[:8], password=True), newest)
+    _is_refused(other("points", password=True), newest)
+    _is_refused(other("prune", "--keep-last", "1", "--yes", password=True), newest)
+    _is_refused(other("forget", older, "--yes", password=True), newest)
+    assert len(two.objects("points")) == 2
+    assert not (other.folder / "back").exists()
+    other.done("restore", older, "--to", "back")
+
+
+def test_latest_is_refused_when_the_newest_point_is_gone(two: CommandLine) -> None:
+    """A machine that only listed the points remembers their heads as the one that made them."""
+    older, newest = _newest(two)
+    reader = _elsewhere(two, "reader")
+    reader.done("points")
+    _object(two, "points", newest).unlink()
+
+    for machine in (two, reader):
+        _is_refused(machine("ls", "latest", password=True), newest[:8])
+        _is_refused(machine("points", password=True), newest[:8])
+        machine.done("ls", older)
+    stranger = _elsewhere(two, "stranger")
+    stranger.done("ls", "latest")
+
+
+def test_a_restore_remembers_what_it_saw(two: CommandLine) -> None:
+    """Whoever restored once is not handed an older point later."""
+    _, newest = _newest(two)
+    reader = _elsewhere(two, "reader")
+    reader.done("restore", "latest", "--to", "back")
+    _object(two, "points", newest).unlink()
+
+    _is_refused(reader("ls", "latest", password=True), newest[:8])
+
+
+def test_what_was_dropped_on_purpose_is_no_doubt(two: CommandLine) -> None:
+    """A signed forget explains why the newest is gone."""
+    older, newest = _newest(two)
+    reader = _elsewhere(two, "reader")
+    reader.done("points")
+    two.done("forget", newest, "--yes")
+
+    for machine in (two, reader):
+        machine.done("ls", "latest")
+        assert [p["id"] for p in machine.done("points", "--json").document["points"]] == [older]
+
+
+def test_a_damaged_certificate_is_named_and_not_taken_for_an_empty_repository(
+    two: CommandLine,
+) -> None:
+    """Every point of its writer rests on it."""
+    (certificate,) = two.objects("writers")
+    _damage(certificate)
+    other = _elsewhere(two, "other")
+
+    answer = other("points", password=True)
+
+    _is_refused(answer, certificate.name)
+    assert "No restore points" not in answer.out
+    _is_refused(other("ls", "latest", password=True), certificate.name)
+    _is_refused(other("restore", "latest", "--to", "back", password=True), certificate.name)
+    _is_refused(other("prune", "--keep-last", "1", "--yes", password=True), certificate.name)
+
+
+def test_missing_refs_of_the_newest_point_make_latest_doubtful(two: CommandLine) -> None:
+    """Without them the point does not count, and an older one is not the latest."""
+    before = set(two.objects("refs"))
+    two.source(**{"hello.txt": b"third\n"})
+    two.done("backup", two.folder / "source", password=False)
+    (refs,) = set(two.objects("refs")) - before
+    refs.unlink()
+
+    _is_refused(two("ls", "latest", password=True), "refs")
