@@ -1,5 +1,7 @@
 """Restore points or what they rest on are damaged: nothing older is passed off as the newest."""
 
+import base64
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -125,3 +127,51 @@ def test_missing_refs_of_the_newest_point_make_latest_doubtful(two: CommandLine)
     refs.unlink()
 
     _is_refused(two("ls", "latest", password=True), "refs")
+
+
+def test_a_restore_without_part_of_the_index_says_so_and_a_new_backup_heals(
+    two: CommandLine,
+) -> None:
+    """The guide's way out: take the damaged index object away, back up again."""
+    (index,) = set(two.objects("index")) - set(_first_index(two))
+    _damage(index)
+    other = _elsewhere(two, "other")
+
+    broken = other("restore", "latest", "--to", "back", password=True)
+
+    assert broken.code == 20, broken.err
+    assert index.name in broken.err
+    assert "holdfast verify" in broken.err
+    index.unlink()
+    two.done("backup", two.folder / "source", password=False)
+    other.done("restore", "latest", "--to", "again")
+
+
+def _first_index(two: CommandLine) -> list[Path]:
+    """Return the index objects but the newest."""
+    return sorted(two.objects("index"), key=lambda path: path.stat().st_mtime_ns)[:-1]
+
+
+def test_a_lost_vault_object_is_damage_and_comes_back_from_the_kit(two: CommandLine) -> None:
+    """The repository is not taken for one that was never finished."""
+    kit = two.folder / "kit.txt"
+    two.done("recovery-kit", "-o", kit)
+    (lost,) = two.repository.glob("vaults/*/vault")
+    before = lost.read_bytes()
+    lost.unlink()
+    stranger = _elsewhere(two, "stranger")
+
+    for machine in (two, stranger):
+        answer = machine("points", password=True)
+        assert answer.code == 20, answer.err
+        assert "H603" in answer.err
+        assert str(lost.relative_to(two.repository)) in answer.err
+        assert "recovery-kit" in answer.err
+    assert two("check").code == 20
+
+    lines = kit.read_text(encoding="utf-8").splitlines()
+    start = lines.index(str(lost.relative_to(two.repository))) + 1
+    text = "".join(line.strip() for line in takewhile(lambda line: line[:2] == "  ", lines[start:]))
+    lost.write_bytes(base64.b64decode(text))
+    assert lost.read_bytes() == before
+    two.done("points")

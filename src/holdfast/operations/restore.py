@@ -1,6 +1,8 @@
 """Put a restore point back: all of it or a part, somewhere else or where it came from."""
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from holdfast.base.progress import Finding, Listener, Progress
 from holdfast.operations.context import Context
@@ -9,6 +11,8 @@ from holdfast.operations.opening import opened, unlocked
 from holdfast.operations.point_reader import open_point
 from holdfast.recovery.files import FileRestore, RestoreWish, path_below
 from holdfast.vault.points import see_points
+
+_ERROR_CODE: Final = re.compile(r"H\d{3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class RestoredFiles:
         compared: how many entries were compared afterwards; None if that was not asked for.
         differences: how many of them differ.
         findings: how many entries could not be restored as they were.
+        damaged: how many of those are because something stored is damaged or missing.
     """
 
     point_id: str
@@ -56,6 +61,7 @@ class RestoredFiles:
     items: int
     bytes_written: int
     findings: int
+    damaged: int
     compared: int | None
     differences: int
 
@@ -125,6 +131,7 @@ def run(request: RestoreRequest, context: Context, listener: Listener) -> Restor
             items=restored.items,
             bytes_written=restored.bytes_written,
             findings=findings,
+            damaged=counting.damaged,
             compared=compared,
             differences=differences,
         )
@@ -136,6 +143,7 @@ class _Counting:
     def __init__(self, listener: Listener | None) -> None:
         self._listener = listener
         self.count = 0
+        self.damaged = 0
 
     def progress(self, progress: Progress) -> None:
         """Pass on."""
@@ -145,5 +153,7 @@ class _Counting:
     def finding(self, finding: Finding) -> None:
         """Count and pass on."""
         self.count += 1
+        # Engines report damage under the code of its error, everything else under a word.
+        self.damaged += _ERROR_CODE.fullmatch(finding.code) is not None
         if self._listener is not None:
             self._listener.finding(finding)

@@ -227,7 +227,7 @@ def _show_drop(invocation: Invocation, plan: DropPlan) -> None:
     if plan.retention is not None:
         can_draw = "utf" in (output.out.encoding or "").lower()
         marks = UNICODE_MARKS if can_draw else ASCII_MARKS
-        output.say(render_calendar(plan.retention, marks=marks))
+        output.say(render_calendar(plan.retention, marks=marks, show=printable))
         for note in plan.retention.notes:
             output.say(note)
         if output.verbosity:
