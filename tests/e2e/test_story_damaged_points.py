@@ -175,3 +175,25 @@ def test_a_lost_vault_object_is_damage_and_comes_back_from_the_kit(two: CommandL
     lost.write_bytes(base64.b64decode(text))
     assert lost.read_bytes() == before
     two.done("points")
+
+
+def test_check_and_gc_explain_garbage_that_stays(two: CommandLine) -> None:
+    """A backup of another machine began and was cut off: nobody can tell at once."""
+    older, newest = _newest(two)
+    before = {kind: set(two.objects(kind)) for kind in ("sessions", "leases")}
+    two.done("backup", two.folder / "source", "--reread", password=False)
+    (point,) = set(two.objects("points")) - {
+        _object(two, "points", older),
+        _object(two, "points", newest),
+    }
+    point.unlink()
+    for path in sorted(set(two.objects("leases")) - before["leases"])[1:]:
+        path.unlink()
+    other = _elsewhere(two, "other")
+
+    checked = other("check", password=True)
+    freed = other("gc", "--yes", password=True)
+
+    assert "Garbage is what no restore point needs" in checked.out
+    assert freed.code == 0, freed.err
+    assert "Nothing to free. What unfinished backups have begun is spared" in freed.out

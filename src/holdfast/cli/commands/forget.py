@@ -283,8 +283,13 @@ def _show_gc_plan(invocation: Invocation, plan: GcPlan) -> None:
 
 
 def _spared(found: GcPlan | GcResult) -> str:
-    if not found.spared_packs:
+    if not found.spared_sessions:
         return ""
+    if not found.spared_packs:
+        return (
+            " What unfinished backups have begun is spared, because they seem to run (sessions: "
+            f"{len(found.spared_sessions)}); 'gc --wait' tells which ones were cut off."
+        )
     return (
         f" {format_size(found.spared_bytes)} more are spared, because backups that may use them "
         "seem to run."
