@@ -91,9 +91,9 @@ def _report(error: BaseException, arguments: list[str]) -> int:
         )
         _tell(line)
     else:
-        _tell(harmless(f"holdfast: error: {_sentence(shown.message)} [{shown.code}]"))
+        _tell(_line(f"holdfast: error: {_sentence(shown.message)} [{shown.code}]"))
         if shown.hint:
-            _tell(harmless(f"holdfast: hint: {shown.hint}"))
+            _tell(_line(f"holdfast: hint: {shown.hint}"))
     return shown.exit_code
 
 
@@ -149,6 +149,11 @@ def _sentence(message: str) -> str:
     text = message.strip()
     text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _line(text: str) -> str:
+    """Return *text* on one line: a name in it that holds a line end must not look like a line."""
+    return harmless(text).replace("\n", "\\n")
 
 
 def _before_separator(arguments: list[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Is every error in the one table, under a code of its own?"""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,6 +48,22 @@ def test_every_error_has_a_code_and_a_sentence_of_its_own(tool: ModuleType) -> N
 def test_every_exit_code_is_one_that_the_command_line_promises(tool: ModuleType) -> None:
     """Scripts decide by exit codes; a new one is a new promise."""
     assert {error.exit_code for error in errors(tool)} <= EXIT_CODES
+
+
+def test_every_code_of_a_finding_is_in_the_table(tool: ModuleType) -> None:
+    """Whoever reads a warning can look its code up."""
+    listed = {code for codes in tool.FINDINGS.values() for code in codes}
+    source = "\n".join(
+        path.read_text(encoding="utf-8") for path in (HERE / "src" / "holdfast").rglob("*.py")
+    )
+    names = set(re.findall(r"\bFinding\(\s*(?:\w+\.)?([A-Z][A-Z_]+),", source))
+    names |= set(re.findall(r"_differs\(([A-Z][A-Z_]+),", source))
+    used = set(re.findall(r"_differs\(\"(\w+)\"", source))
+    for name in names:
+        used |= set(re.findall(rf'^{name}: Final = "([^"]+)"', source, re.MULTILINE))
+
+    assert {"H630", "in-the-way", "mode", "missing"} <= used
+    assert used <= listed
 
 
 def test_two_errors_under_one_code_are_found(tool: ModuleType) -> None:

@@ -21,7 +21,7 @@ from holdfast.storage.address import open_backend
 from holdfast.storage.interface import StorageBackend
 from holdfast.vault.blind import blind_verify
 from holdfast.vault.check import check
-from holdfast.vault.errors import NoRepositoryError
+from holdfast.vault.errors import MissingObjectError, NoRepositoryError
 from holdfast.vault.objects import ObjectStore
 from holdfast.vault.points import load_points
 from holdfast.vault.report import Report
@@ -172,7 +172,7 @@ def _repository(
         named = _vaults_by_name(backend)
         try:
             repository = open_repository(backend, context.clock)
-        except NoRepositoryError:
+        except (NoRepositoryError, MissingObjectError):
             if not named:
                 raise
             repository = Repository(backend, None, tuple(named))

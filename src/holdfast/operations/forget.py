@@ -16,7 +16,7 @@ from holdfast.operations.points import PointInfo, describe, openers_of
 from holdfast.policy.retention import Candidate, KeepRules, RetentionPlan, plan_retention
 from holdfast.vault.errors import NoSuchPointError
 from holdfast.vault.forget import apply_forget, plan_forget
-from holdfast.vault.points import PointList, RestorePoint, load_points
+from holdfast.vault.points import PointList, RestorePoint, see_points
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,12 @@ def plan_named(
     Raises:
         NoSuchPointError, AmbiguousPointError: a name means no point, or several.
         KeysError: nothing that was given opens the vault.
+        PointsInDoubtError: a restore point is damaged, so nobody knows all of them.
     """
     with opened(address, context) as closed:
         vault = unlocked(closed, context)
-        listed = load_points(vault)
+        listed = see_points(vault)
+        listed.require_believable()
         chosen = {
             point.id: point
             for point in (listed.select(name, source=source, host=host) for name in names)
@@ -92,12 +94,14 @@ def plan_prune(
         NoKeepRuleError: there is no rule.
         NoSuchPointError: a source or machine was named that has no restore point.
         KeysError: nothing that was given opens the vault.
+        PointsInDoubtError: a restore point is damaged, so nobody knows all of them.
     """
     # Without rules nobody is asked for a password.
     plan_retention([], rules, now=context.clock.now(), zone=zone, minimum_points=minimum_points)
     with opened(address, context) as closed:
         vault = unlocked(closed, context)
-        listed = load_points(vault)
+        listed = see_points(vault)
+        listed.require_believable()
         points = [point for point in listed.points if _fits(point, source, host)]
         if not points and not (source is None and host is None):
             raise NoSuchPointError(
@@ -131,10 +135,12 @@ def apply(plan: DropPlan, context: Context, listener: Listener) -> Dropped:
         StalePlanError: points have gone since the plan was made. Nothing was done.
         PlanOutdatedError: since a prune was planned, points have come or gone so that one of those
             that it drops is gone or would stay now. Nothing was done.
+        PointsInDoubtError: a restore point is damaged. Nothing was done.
     """
     with opened(plan.address, context) as closed:
         vault = unlocked(closed, context)
-        listed = load_points(vault)
+        listed = see_points(vault)
+        listed.require_believable()
         if plan.retention is not None:
             planned = {decision.candidate.point_id for decision in plan.retention.decisions}
             series = {decision.candidate.series for decision in plan.retention.decisions}

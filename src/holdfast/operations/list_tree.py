@@ -13,7 +13,7 @@ from holdfast.operations.opening import opened, unlocked
 from holdfast.operations.point_reader import PointReader, open_point
 from holdfast.recovery.errors import PathNotInPointError
 from holdfast.recovery.files import path_below
-from holdfast.vault.points import load_points
+from holdfast.vault.points import see_points
 
 PAGE: int = 1000
 
@@ -90,11 +90,12 @@ def run(request: ListRequest, context: Context) -> Iterator[Listing]:
     Raises:
         KeysError: nothing that was given opens the vault.
         NoSuchPointError, AmbiguousPointError: no point, or several, are meant.
+        PointsInDoubtError: ``latest`` may be a point that is damaged or missing.
         PathNotInPointError: the point does not hold the path.
     """
     with opened(request.address, context) as closed:
         vault = unlocked(closed, context)
-        points = load_points(vault, with_forgets=False)
+        points = see_points(vault)
         point = points.select(request.point, source=request.source, host=request.host)
         record = point.opened()
         relative, above = path_below(request.path, record.root)

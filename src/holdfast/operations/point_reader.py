@@ -76,7 +76,11 @@ def open_point(
         point=point.id,
     )
     with opened_index(vault, engine, vault.index_keys(group), reads=True) as cache:
-        cache.refresh()
+        for name in cache.refresh().unusable:
+            context.warn(
+                f"'{name}' is damaged or does not open; what only it names is not found"
+                " ('holdfast verify' says which restore points that touches)"
+            )
         keys = vault.read_keys(group, list(point.body.sessions))
         reader = engine.reader(keys, vault.parameters, cache.index, limits(), context.random)
         is_announced = False

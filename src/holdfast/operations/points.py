@@ -9,7 +9,7 @@ from holdfast.keys.statements import KeyChain
 from holdfast.keys.unlockers import SLOT_WORDS
 from holdfast.operations.context import Context
 from holdfast.operations.opening import opened, unlocked_if_possible, unlocked_or_declined
-from holdfast.vault.points import PointList, RestorePoint, load_points
+from holdfast.vault.points import PointList, RestorePoint, see_points
 from holdfast.vault.states import Vault
 
 
@@ -62,12 +62,14 @@ class PointsListing:
 
     Attributes:
         is_open: names could be read.
-        notes: sentences on what is unusual: forks, missing points, objects that are not believed.
+        notes: sentences on what is unusual and no damage: forks.
+        damage: sentences on what is damaged, missing or not believed.
     """
 
     points: tuple[PointInfo, ...]
     is_open: bool
     notes: tuple[str, ...]
+    damage: tuple[str, ...]
 
 
 def run(request: PointsRequest, context: Context) -> PointsListing:
@@ -80,14 +82,14 @@ def run(request: PointsRequest, context: Context) -> PointsListing:
         find = unlocked_or_declined if request.ask else unlocked_if_possible
         vault: Vault | None = find(closed, context)
         is_open = vault is not None
-        listed = load_points(vault or closed)
+        listed = see_points(vault or closed)
         openers = openers_of(closed.chain)
         chosen = [
             describe(point, closed.chain.suite.name, openers)
             for point in listed.points
             if _fits(point, request)
         ]
-        return PointsListing(tuple(chosen), is_open, notes_of(listed, closed))
+        return PointsListing(tuple(chosen), is_open, forks_of(listed), tuple(listed.damage()))
 
 
 def describe(point: RestorePoint, suite: str, openers: str) -> PointInfo:
@@ -143,26 +145,13 @@ def openers_of(chain: KeyChain) -> str:
     )
 
 
-def notes_of(listed: PointList, vault: Vault) -> tuple[str, ...]:
-    """Return sentences on what is unusual about the points of a vault."""
-    notes = [f"'{item.name}' is not used: {item.error.message}" for item in listed.problems]
-    for series in listed.series():
-        notes += [
-            f"series {series.name}: {len(fork)} points share the number {fork[0].body.counter}"
-            for fork in series.forks
-        ]
-        notes += [
-            f"series {series.name}: {len(gap)} points are missing and nobody dropped them"
-            for gap in series.missing
-        ]
-    known = vault.known()
-    if known is not None:
-        notes += [
-            f"point {head.point.hex()[:8]}, which this machine has seen, is gone and nobody "
-            "dropped it"
-            for head in listed.vanished(known.heads).values()
-        ]
-    return tuple(notes)
+def forks_of(listed: PointList) -> tuple[str, ...]:
+    """Return a sentence on every fork."""
+    return tuple(
+        f"series {series.name}: {len(fork)} points share the number {fork[0].body.counter}"
+        for series in listed.series()
+        for fork in series.forks
+    )
 
 
 def _fits(point: RestorePoint, request: PointsRequest) -> bool:

@@ -1,6 +1,7 @@
 """Put a restore point back: all of it or a part, somewhere else or where it came from."""
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +14,9 @@ from holdfast.operations.point_reader import PointReader, open_point
 from holdfast.recovery.errors import RestoreRequestError
 from holdfast.recovery.files import FileRestore, RestoreWish, path_below
 from holdfast.storage.address import parse_address
-from holdfast.vault.points import load_points
+from holdfast.vault.points import see_points
+
+_ERROR_CODE: Final = re.compile(r"H\d{3}")
 
 ADDITIONAL: Final = "additional"
 """Code of the findings of `extras`."""
@@ -72,6 +75,7 @@ class RestoredFiles:
         removed: how many names are gone that the restore point does not have; a folder with all
             in it is one.
         findings: how many entries could not be restored as they were.
+        damaged: how many of those are because something stored is damaged or missing.
     """
 
     point_id: str
@@ -81,6 +85,7 @@ class RestoredFiles:
     bytes_written: int
     removed: int
     findings: int
+    damaged: int
     compared: int | None
     differences: int
 
@@ -93,7 +98,7 @@ def plan(request: RestoreRequest, context: Context) -> RestorePlan:
     """
     with opened(request.address, context) as closed:
         vault = unlocked(closed, context)
-        points = load_points(vault, with_forgets=False)
+        points = see_points(vault)
         point = points.select(request.point, source=request.source, host=request.host)
         record = point.opened()
         extras = _Extras()
@@ -125,13 +130,14 @@ def run(request: RestoreRequest, context: Context, listener: Listener) -> Restor
     Raises:
         KeysError: nothing that was given opens the vault. Nothing was written.
         NoSuchPointError, AmbiguousPointError, PathNotInPointError: nothing was written.
+        PointsInDoubtError: ``latest`` may be a damaged or missing point. Nothing was written.
         TargetNotEmptyError, TargetError: the target will not do. Nothing was written.
         IntegrityError: what is needed is damaged or missing; what was restored so far is right.
     """
     counting = _Counting(listener)
     with opened(request.address, context) as closed:
         vault = unlocked(closed, context)
-        points = load_points(vault, with_forgets=False)
+        points = see_points(vault)
         point = points.select(request.point, source=request.source, host=request.host)
         record = point.opened()
         with open_point(vault, point, context, counting, announce=True) as reader:
@@ -157,6 +163,7 @@ def run(request: RestoreRequest, context: Context, listener: Listener) -> Restor
             bytes_written=restored.bytes_written,
             removed=restored.removed,
             findings=findings,
+            damaged=counting.damaged,
             compared=compared,
             differences=differences,
         )
@@ -217,6 +224,7 @@ class _Counting:
     def __init__(self, listener: Listener | None) -> None:
         self._listener = listener
         self.count = 0
+        self.damaged = 0
 
     def progress(self, progress: Progress) -> None:
         """Pass on."""
@@ -226,5 +234,7 @@ class _Counting:
     def finding(self, finding: Finding) -> None:
         """Count and pass on."""
         self.count += 1
+        # Engines report damage under the code of its error, everything else under a word.
+        self.damaged += _ERROR_CODE.fullmatch(finding.code) is not None
         if self._listener is not None:
             self._listener.finding(finding)

@@ -6,7 +6,7 @@ People see at a glance what stays, what goes, and where nobody made a backup.
 import unicodedata
 from calendar import monthrange
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Final
@@ -38,18 +38,23 @@ UNICODE_MARKS: Final = Marks(kept="●", forgotten="○", both="◐", nothing="�
 ASCII_MARKS: Final = Marks(kept="#", forgotten="o", both="+", nothing=".", ellipsis="~")
 
 
-def render_calendar(plan: RetentionPlan, *, marks: Marks = UNICODE_MARKS) -> str:
+def render_calendar(
+    plan: RetentionPlan,
+    *,
+    marks: Marks = UNICODE_MARKS,
+    show: Callable[[str], str] = lambda name: name,
+) -> str:
     """Draw *plan*, one block per series, one row per month, one column per day.
 
     Days are those of the plan's time zone. Months without any point are drawn as one line. No line
-    is wider than :data:`WIDTH`; control characters in names come out as question marks.
+    is wider than :data:`WIDTH`. *show* makes a name printable; what it leaves comes out as ``?``.
     """
     legend = f"{marks.kept} kept   {marks.forgotten} forgotten   {marks.nothing} no point"
     lines = [f"{legend}   {marks.both} some of the day's points kept"]
     for series, decisions in plan.by_series():
         kept = sum(decision.is_kept for decision in decisions)
         counts = f"  {kept} kept, {len(decisions) - kept} forgotten"
-        lines += ["", _clip(series, WIDTH - len(counts), marks.ellipsis) + counts]
+        lines += ["", _clip(show(series), WIDTH - len(counts), marks.ellipsis) + counts]
         lines.append(" " * 7 + _RULER)
         lines += _months(decisions, plan.zone, marks)
     return "\n".join(line.rstrip() for line in lines) + "\n"

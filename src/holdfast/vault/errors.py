@@ -135,3 +135,9 @@ class ResultTooLargeError(RequestError):
     """Something does not fit into the objects of the format."""
 
     code = "H619"
+
+
+class PointsInDoubtError(IntegrityError):
+    """Restore points are damaged or missing; nothing was done that depends on knowing all."""
+
+    code = "H620"

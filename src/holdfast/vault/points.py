@@ -1,8 +1,9 @@
 """Restore points: listed, verified, opened, chained, chosen (vault-format.md 5.10)."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from holdfast.base.errors import HoldfastError, KeysError
@@ -16,14 +17,18 @@ from holdfast.vault.errors import (
     AmbiguousPointError,
     DamagedObjectError,
     NoSuchPointError,
+    PointsInDoubtError,
     PointUnreadableError,
 )
-from holdfast.vault.local import SeenHead, SeriesKey
+from holdfast.vault.local import KnownVault, SeenHead, SeriesKey
 from holdfast.vault.objects import Loaded
 from holdfast.vault.states import ReadableVault, Vault
 
 SHORTEST_PREFIX: Final = 4
 LATEST: Final = "latest"
+_CHECK_HINT: Final = (
+    "'holdfast check' names all damage; the other restore points restore by their ids."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +82,18 @@ class RestorePoint:
 
 @dataclass(frozen=True, slots=True)
 class PointProblem:
-    """An object among the points, refs or forgets that cannot be believed."""
+    """An object among the points, refs or forgets that cannot be believed.
+
+    *point* is the id of the restore point that it would be.
+    """
 
     name: str
     error: HoldfastError
+    point: PointId | None = None
+
+    def __str__(self) -> str:
+        """Return a sentence that names the object and what is wrong."""
+        return f"'{self.name}' is not used: {self.error.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +128,15 @@ class PointList:
     """What a storage listed at one time.
 
     *points* are visible: their refs are there. *incomplete* are points whose refs are not (their
-    making or removing was cut short): they count for the chain only.
+    making or removing was cut short): they count for the chain only. *gone* are heads that this
+    machine has seen and that nobody dropped, as far as it was asked.
     """
 
     points: tuple[RestorePoint, ...]
     incomplete: tuple[RestorePoint, ...] = ()
     forgotten: Mapping[PointId, ForgottenPoint] = field(default_factory=dict)
     problems: tuple[PointProblem, ...] = ()
+    gone: Mapping[SeriesKey, SeenHead] = field(default_factory=dict)
 
     def series(self) -> list[Series]:
         """Return every series with a point that is stored, visible or not."""
@@ -158,9 +173,17 @@ class PointList:
         Raises:
             NoSuchPointError: there is none.
             AmbiguousPointError: several fit; the message has their list.
+            PointsInDoubtError: the newest may be one that is damaged or missing, or the id is that
+                of a damaged one.
         """
         chosen = [point for point in self.points if _fits(point, source, host)]
         if text == LATEST:
+            for doubt in self._doubts(source, host):
+                raise PointsInDoubtError(
+                    f"Nobody can tell which restore point is the latest: {doubt}",
+                    hint="Name one by its id: 'holdfast points' lists those that can be believed,"
+                    " and 'holdfast check' says what is damaged.",
+                )
             return _latest(chosen)
         wanted = text.lower()
         if len(wanted) < SHORTEST_PREFIX or set(wanted) - set("0123456789abcdef"):
@@ -170,6 +193,9 @@ class PointList:
             )
         found = [point for point in chosen if point.id.hex().startswith(wanted)]
         if not found:
+            for problem in self.problems:
+                if problem.point is not None and problem.point.hex().startswith(wanted):
+                    raise PointsInDoubtError(str(problem), hint=_CHECK_HINT)
             raise NoSuchPointError(
                 f"There is no restore point {text}.", hint="'holdfast points' lists them."
             )
@@ -177,6 +203,62 @@ class PointList:
             ids = ", ".join(sorted(point.id.hex()[: len(wanted) + 4] for point in found))
             raise AmbiguousPointError(f"Several restore points begin with {text}: {ids}.")
         return found[0]
+
+    def require_believable(self) -> None:
+        """Return only if every stored restore point can be believed.
+
+        Raises:
+            PointsInDoubtError: one cannot. Whoever drops points has to know all of them.
+        """
+        for problem in self.problems:
+            if problem.point is not None:
+                raise PointsInDoubtError(
+                    f"Not every restore point is known: {problem}", hint=_CHECK_HINT
+                )
+
+    def _doubts(self, source: str | None, host: str | None) -> Iterator[str]:
+        """Say why a point may be newer than those of *source* and *host* that can be read."""
+        yield from (str(problem) for problem in self.problems if problem.point is not None)
+        stored = (*self.points, *self.incomplete)
+        named = {point.series_key for point in stored if point.record is not None}
+        fitting = {
+            point.series_key
+            for point in stored
+            if point.record is not None and _fits(point, source, host)
+        }
+        newest: dict[SeriesKey, int] = {}
+        for point in self.points:
+            if point.record is not None:
+                newest[point.series_key] = max(newest.get(point.series_key, 0), point.body.counter)
+
+        def concerns(key: SeriesKey, counter: int) -> bool:
+            # A series without a readable point has no known name: it may be the one that is meant.
+            return counter > newest.get(key, 0) if key in fitting else key not in named
+
+        for key, head in self.gone.items():
+            if concerns(key, head.counter):
+                yield _gone(head)
+        for point in self.incomplete:
+            if concerns(point.series_key, point.body.counter):
+                yield f"the refs of restore point {point.id.hex()[:8]} are missing"
+        for point in self.points:
+            error = point.unreadable
+            is_damaged = error is not None and not isinstance(error, KeysError)
+            if is_damaged and concerns(point.series_key, point.body.counter):
+                yield f"'{point.name}' cannot be read: {'' if error is None else error.message}"
+
+    def damage(self) -> Iterator[str]:
+        """Yield a sentence on everything that is damaged, missing or not believed."""
+        yield from map(str, self.problems)
+        for series in self.series():
+            for gap in series.missing:
+                yield (
+                    f"series {series.name}: {len(gap)} points are missing and nobody dropped them"
+                )
+        yield from map(_gone, self.gone.values())
+        for point in self.points:
+            if point.unreadable is not None and not isinstance(point.unreadable, KeysError):
+                yield f"'{point.name}' cannot be read: {point.unreadable.message}"
 
 
 def load_points(vault: Vault, *, with_forgets: bool = True) -> PointList:
@@ -196,7 +278,7 @@ def load_points(vault: Vault, *, with_forgets: bool = True) -> PointList:
             loaded = vault.objects.load(listed.name, Point)
             vault.verifier.check_point(loaded)
         except HoldfastError as error:
-            _note(problems, listed.name, error)
+            _note(problems, listed.name, error, PointId(listed.hash))
             continue
         points.append(_opened(vault, loaded, refs))
     forgotten = load_forgotten(vault, problems) if with_forgets else {}
@@ -207,6 +289,34 @@ def load_points(vault: Vault, *, with_forgets: bool = True) -> PointList:
         forgotten,
         tuple(problems),
     )
+
+
+def see_points(vault: Vault) -> PointList:
+    """Return what :func:`load_points` does, held against what this machine has seen before.
+
+    The heads are remembered; where this machine's state cannot be written they are not, and nothing
+    else fails for it.
+
+    Raises:
+        StorageError: the storage did not answer.
+    """
+    listed = load_points(vault)
+    known = vault.known()
+    seen = {} if known is None else known.heads
+    gone = {
+        key: head
+        for key, head in listed.vanished(seen).items()
+        # A damaged one is there, and a listing may lag; the name itself does not (rule G7).
+        if not vault.objects.exists(names.point_name(vault.vault_id, head.point))
+    }
+    forgotten = listed.forgotten_heads(seen)
+
+    def newer(known: KnownVault) -> KnownVault:
+        return known.without_heads(forgotten).with_heads(listed.heads())
+
+    with suppress(OSError):
+        vault.machine.known.change(vault.vault_id, is_encrypted=vault.is_sealed, how=newer)
+    return replace(listed, gone=gone)
 
 
 def load_forgotten(
@@ -298,11 +408,19 @@ def _record(vault: ReadableVault, loaded: Loaded[Point]) -> PointRecord:
     return record
 
 
-def _note(problems: list[PointProblem], name: str, error: HoldfastError) -> None:
+def _note(
+    problems: list[PointProblem], name: str, error: HoldfastError, point: PointId | None = None
+) -> None:
     """Keep an error of one object; one of the storage as such ends the listing."""
     if error.retryable:
         raise error
-    problems.append(PointProblem(name, error))
+    problems.append(PointProblem(name, error, point))
+
+
+def _gone(head: SeenHead) -> str:
+    return (
+        f"point {head.point.hex()[:8]}, which this machine has seen, is gone and nobody dropped it"
+    )
 
 
 def _series(key: SeriesKey, points: Iterable[RestorePoint], dropped: set[int]) -> Series:

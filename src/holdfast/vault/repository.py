@@ -19,7 +19,12 @@ from holdfast.format.errors import FormatError, UnsupportedFormatError
 from holdfast.format.vault_object import FORMAT, Marker
 from holdfast.storage.errors import ObjectMissingError
 from holdfast.storage.interface import StorageBackend, local_files
-from holdfast.vault.errors import ForeignFolderError, NoRepositoryError, RepositoryExistsError
+from holdfast.vault.errors import (
+    ForeignFolderError,
+    MissingObjectError,
+    NoRepositoryError,
+    RepositoryExistsError,
+)
 from holdfast.vault.retries import RetryRule
 
 _REPOSITORY_ID_BYTES: Final = 16
@@ -58,6 +63,7 @@ def open_repository(
     Raises:
         NoRepositoryError: there is nothing, or a repository whose making was cut short.
         ForeignFolderError: there is something else.
+        MissingObjectError: there is a repository, and the object that its vault hangs on is lost.
         UnsupportedFormatError: a newer Holdfast made it.
     """
     marker = _read_marker(backend, clock)
@@ -75,6 +81,19 @@ def open_repository(
     if any(names.parse_name(name) is None for name in found) or not found:
         raise ForeignFolderError(
             f"What is at {backend.address} is no repository.", hint="Check the address."
+        )
+    parsed = [names.parse_name(name) for name in found]
+    if {item.kind for item in parsed if item is not None} - _OF_INIT:
+        lost = sorted({item.vault_id for item in parsed if item and item.vault_id is not None})
+        raise MissingObjectError(
+            f"The repository at {backend.address} is damaged: "
+            + (
+                "it holds no vault."
+                if not lost
+                else f"'{names.vault_name(lost[0])}' is missing, and nothing opens without it."
+            ),
+            hint="The file that 'holdfast recovery-kit -o FILE' wrote has a copy and says how to"
+            " put it back; so does another copy of the repository.",
         )
     raise NoRepositoryError(
         f"The repository at {backend.address} was never finished.",

@@ -49,11 +49,11 @@ def test_a_sentence_begins_large_and_ends_with_a_full_stop(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whoever raised it; and nothing in it steers the terminal."""
-    raising(monkeypatch, StorageFullError("no \x1b[31mspace", hint="Make some."))
+    raising(monkeypatch, StorageFullError("no \x1b[31mspa\nce", hint="Make some."))
     main.execute([])
 
     assert capsys.readouterr().err.splitlines() == [
-        "holdfast: error: No \\x1b[31mspace. [H210]",
+        "holdfast: error: No \\x1b[31mspa\\nce. [H210]",
         "holdfast: hint: Make some.",
     ]
 

@@ -104,6 +104,11 @@ def _show(invocation: Invocation, checked: Checked, request: CheckRequest) -> No
         output.note(f"holdfast: note: {note}")
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(report.counts.items()) if count)
     output.say(f"Looked at: {counts}.")
+    if report.counts.get("garbage"):
+        output.say(
+            "Garbage is what no restore point needs: 'holdfast gc' removes it, except what a backup"
+            " may still use."
+        )
     if report.packs_read:
         opened = "decrypted and compared" if report.contents_opened else "held against their hashes"
         output.say(

@@ -231,7 +231,7 @@ def _show_drop(invocation: Invocation, plan: DropPlan) -> None:
     if plan.retention is not None:
         can_draw = "utf" in ((output.out and output.out.encoding) or "").lower()
         marks = UNICODE_MARKS if can_draw else ASCII_MARKS
-        output.say(render_calendar(plan.retention, marks=marks))
+        output.say(render_calendar(plan.retention, marks=marks, show=printable))
         for note in plan.retention.notes:
             output.say(note)
         if output.verbosity:
@@ -289,8 +289,13 @@ def _show_gc_plan(invocation: Invocation, plan: GcPlan) -> None:
 
 
 def _spared(found: GcPlan | GcResult) -> str:
-    if not found.spared_packs:
+    if not found.spared_sessions:
         return ""
+    if not found.spared_packs:
+        return (
+            " What unfinished backups have begun is spared, because they seem to run (sessions: "
+            f"{len(found.spared_sessions)}); 'gc --wait' tells which ones were cut off."
+        )
     return (
         f" {format_size(found.spared_bytes)} more are spared, because backups that may use them "
         "seem to run."

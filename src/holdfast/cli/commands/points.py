@@ -13,6 +13,7 @@ from holdfast.cli.words import HostOption, SourceOption, split_point
 from holdfast.operations import list_tree, points
 from holdfast.operations.list_tree import ListedEntry, ListRequest
 from holdfast.operations.points import PointInfo, PointsListing, PointsRequest
+from holdfast.vault.errors import PointsInDoubtError
 
 app = family("Look.")
 
@@ -96,8 +97,8 @@ def _points(
     listing = points.run(request, invocation.context)
     output = invocation.output
     output.result(_table(listing))
-    for note in listing.notes:
-        output.warn(note)
+    for note in (*listing.notes, *listing.damage):
+        output.warn(printable(note))
     if not listing.is_open:
         output.note(
             "holdfast: note: without a password only the outside is shown; names and sizes need one"
@@ -107,14 +108,19 @@ def _points(
         {
             "is_open": listing.is_open,
             "points": [_fields(point) for point in listing.points],
-            "notes": list(listing.notes),
+            "notes": [*listing.notes, *listing.damage],
         },
     )
+    if listing.damage:
+        raise PointsInDoubtError(
+            f"The list may lack restore points: {listing.damage[0]}.",
+            hint="'holdfast check' names all damage; what is listed restores by its id.",
+        )
 
 
 def _table(listing: PointsListing) -> str:
     if not listing.points:
-        return "No restore points."
+        return "No restore point can be shown." if listing.damage else "No restore points."
     rows = []
     for point in listing.points:
         series = printable(point.series) if listing.is_open else point.series[:_SHORT]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from holdfast.base.sizes import format_size
-from holdfast.cli.errors import RestoredPartlyError, UsageError
+from holdfast.cli.errors import DamageFoundError, RestoredPartlyError, UsageError
 from holdfast.cli.invocation import Invocation
 from holdfast.cli.options import ADVANCED, GlobalCommand, family
 from holdfast.cli.output import printable, show_seconds
@@ -152,11 +152,19 @@ def restore(
             "bytes_written": done.bytes_written,
             "removed": done.removed,
             "findings": done.findings,
+            "damaged": done.damaged,
             "compared": done.compared,
             "differences": done.differences,
             "seconds": round(seconds, 3),
         },
     )
+    if done.damaged:
+        raise DamageFoundError(
+            f"{done.damaged} items could not be restored: what is stored of them is damaged or"
+            " missing.",
+            hint="Each is named above; 'holdfast verify' names the damaged objects and every"
+            " restore point that they touch.",
+        )
     if done.findings or done.differences:
         raise RestoredPartlyError(
             f"{max(done.findings, done.differences)} items could not be restored as they were.",

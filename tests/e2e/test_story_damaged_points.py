@@ -1,0 +1,199 @@
+"""Restore points or what they rest on are damaged: nothing older is passed off as the newest."""
+
+import base64
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+
+from doubles.command_line import Answer, CommandLine
+
+
+@pytest.fixture
+def two(filled: CommandLine) -> CommandLine:
+    """``holdfast`` with two restore points, seen by the machine that made them."""
+    filled.source(**{"hello.txt": b"hello again\n"})
+    filled.done("backup", filled.folder / "source", password=False)
+    return filled
+
+
+def _newest(two: CommandLine) -> tuple[str, str]:
+    older, newest = two.done("points", "--json").document["points"]
+    return str(older["id"]), str(newest["id"])
+
+
+def _object(two: CommandLine, kind: str, object_hash: str) -> Path:
+    (path,) = [path for path in two.objects(kind) if object_hash in path.name]
+    return path
+
+
+def _damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(content)
+
+
+def _elsewhere(two: CommandLine, name: str) -> CommandLine:
+    """Another machine that has never seen the repository."""
+    other = CommandLine(two.folder / name)
+    other.environment["HOLDFAST_REPOSITORY"] = str(two.repository)
+    return other
+
+
+def _is_refused(answer: Answer, word: str) -> None:
+    assert answer.code == 20, answer.err
+    assert "H620" in answer.err
+    assert word in answer.err
+
+
+def test_latest_is_refused_when_a_point_is_damaged(two: CommandLine) -> None:
+    """Whose newest it is nobody can tell; by its id the older one comes back."""
+    older, newest = _newest(two)
+    _damage(_object(two, "points", newest))
+    other = _elsewhere(two, "other")
+
+    _is_refused(other("restore", "latest", "--to", "back", password=True), newest)
+    _is_refused(other("ls", "latest", password=True), newest)
+    _is_refused(other("ls", newest[:8], password=True), newest)
+    _is_refused(other("points", password=True), newest)
+    _is_refused(other("prune", "--keep-last", "1", "--yes", password=True), newest)
+    _is_refused(other("forget", older, "--yes", password=True), newest)
+    assert len(two.objects("points")) == 2
+    assert not (other.folder / "back").exists()
+    other.done("restore", older, "--to", "back")
+
+
+def test_latest_is_refused_when_the_newest_point_is_gone(two: CommandLine) -> None:
+    """A machine that only listed the points remembers their heads as the one that made them."""
+    older, newest = _newest(two)
+    reader = _elsewhere(two, "reader")
+    reader.done("points")
+    _object(two, "points", newest).unlink()
+
+    for machine in (two, reader):
+        _is_refused(machine("ls", "latest", password=True), newest[:8])
+        _is_refused(machine("points", password=True), newest[:8])
+        machine.done("ls", older)
+    stranger = _elsewhere(two, "stranger")
+    stranger.done("ls", "latest")
+
+
+def test_a_restore_remembers_what_it_saw(two: CommandLine) -> None:
+    """Whoever restored once is not handed an older point later."""
+    _, newest = _newest(two)
+    reader = _elsewhere(two, "reader")
+    reader.done("restore", "latest", "--to", "back")
+    _object(two, "points", newest).unlink()
+
+    _is_refused(reader("ls", "latest", password=True), newest[:8])
+
+
+def test_what_was_dropped_on_purpose_is_no_doubt(two: CommandLine) -> None:
+    """A signed forget explains why the newest is gone."""
+    older, newest = _newest(two)
+    reader = _elsewhere(two, "reader")
+    reader.done("points")
+    two.done("forget", newest, "--yes")
+
+    for machine in (two, reader):
+        machine.done("ls", "latest")
+        assert [p["id"] for p in machine.done("points", "--json").document["points"]] == [older]
+
+
+def test_a_damaged_certificate_is_named_and_not_taken_for_an_empty_repository(
+    two: CommandLine,
+) -> None:
+    """Every point of its writer rests on it."""
+    (certificate,) = two.objects("writers")
+    _damage(certificate)
+    other = _elsewhere(two, "other")
+
+    answer = other("points", password=True)
+
+    _is_refused(answer, certificate.name)
+    assert "No restore points" not in answer.out
+    _is_refused(other("ls", "latest", password=True), certificate.name)
+    _is_refused(other("restore", "latest", "--to", "back", password=True), certificate.name)
+    _is_refused(other("prune", "--keep-last", "1", "--yes", password=True), certificate.name)
+
+
+def test_missing_refs_of_the_newest_point_make_latest_doubtful(two: CommandLine) -> None:
+    """Without them the point does not count, and an older one is not the latest."""
+    before = set(two.objects("refs"))
+    two.source(**{"hello.txt": b"third\n"})
+    two.done("backup", two.folder / "source", password=False)
+    (refs,) = set(two.objects("refs")) - before
+    refs.unlink()
+
+    _is_refused(two("ls", "latest", password=True), "refs")
+
+
+def test_a_restore_without_part_of_the_index_says_so_and_a_new_backup_heals(
+    two: CommandLine,
+) -> None:
+    """The guide's way out: take the damaged index object away, back up again."""
+    (index,) = set(two.objects("index")) - set(_first_index(two))
+    _damage(index)
+    other = _elsewhere(two, "other")
+
+    broken = other("restore", "latest", "--to", "back", password=True)
+
+    assert broken.code == 20, broken.err
+    assert index.name in broken.err
+    assert "holdfast verify" in broken.err
+    index.unlink()
+    two.done("backup", two.folder / "source", password=False)
+    other.done("restore", "latest", "--to", "again")
+
+
+def _first_index(two: CommandLine) -> list[Path]:
+    """Return the index objects but the newest."""
+    return sorted(two.objects("index"), key=lambda path: path.stat().st_mtime_ns)[:-1]
+
+
+def test_a_lost_vault_object_is_damage_and_comes_back_from_the_kit(two: CommandLine) -> None:
+    """The repository is not taken for one that was never finished."""
+    kit = two.folder / "kit.txt"
+    two.done("recovery-kit", "-o", kit)
+    (lost,) = two.repository.glob("vaults/*/vault")
+    before = lost.read_bytes()
+    lost.unlink()
+    stranger = _elsewhere(two, "stranger")
+
+    for machine in (two, stranger):
+        answer = machine("points", password=True)
+        assert answer.code == 20, answer.err
+        assert "H603" in answer.err
+        assert str(lost.relative_to(two.repository)) in answer.err
+        assert "recovery-kit" in answer.err
+    assert two("check").code == 20
+
+    lines = kit.read_text(encoding="utf-8").splitlines()
+    start = lines.index(str(lost.relative_to(two.repository))) + 1
+    text = "".join(line.strip() for line in takewhile(lambda line: line[:2] == "  ", lines[start:]))
+    lost.write_bytes(base64.b64decode(text))
+    assert lost.read_bytes() == before
+    two.done("points")
+
+
+def test_check_and_gc_explain_garbage_that_stays(two: CommandLine) -> None:
+    """A backup of another machine began and was cut off: nobody can tell at once."""
+    older, newest = _newest(two)
+    before = {kind: set(two.objects(kind)) for kind in ("sessions", "leases")}
+    two.done("backup", two.folder / "source", "--reread", password=False)
+    (point,) = set(two.objects("points")) - {
+        _object(two, "points", older),
+        _object(two, "points", newest),
+    }
+    point.unlink()
+    for path in sorted(set(two.objects("leases")) - before["leases"])[1:]:
+        path.unlink()
+    other = _elsewhere(two, "other")
+
+    checked = other("check", password=True)
+    freed = other("gc", "--yes", password=True)
+
+    assert "Garbage is what no restore point needs" in checked.out
+    assert freed.code == 0, freed.err
+    assert "Nothing to free. What unfinished backups have begun is spared" in freed.out
