@@ -147,6 +147,19 @@ def test_a_restore_without_part_of_the_index_says_so_and_a_new_backup_heals(
     other.done("restore", "latest", "--to", "again")
 
 
+def test_what_was_stored_again_serves_older_restore_points_too(ready: CommandLine) -> None:
+    """Its packs are of a later session than the older point draws on."""
+    source = ready.source()
+    ready.done("backup", source, password=False)
+    first = ready.done("points", "--json").document["points"][0]["id"]
+    for index in ready.objects("index"):
+        index.unlink()
+    ready.done("backup", "--reread", source, password=False)
+
+    ready.done("restore", first, "--to", "again")
+    assert ready.done("restore", first, "--to", "again", "--overwrite", "if-changed", "--yes")
+
+
 def _first_index(two: CommandLine) -> list[Path]:
     """Return the index objects but the newest."""
     return sorted(two.objects("index"), key=lambda path: path.stat().st_mtime_ns)[:-1]

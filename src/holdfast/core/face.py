@@ -172,8 +172,9 @@ class ReadKeys:
     """What a reader holds: session keys only, never a private key."""
 
     vault_id: bytes
-    session_keys: Sequence[tuple[bytes, Secret]]
-    """(session id, session key)."""
+    session_keys: Mapping[bytes, Secret]
+    """By session id. Asked for the session of every pack that is read, whichever the index names:
+    a chunk may lie in several, and may have been stored again after the point was made."""
     chunk_id_key: Secret
     node_id_key: Secret
     locator_key: Secret

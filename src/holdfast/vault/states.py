@@ -254,16 +254,20 @@ class ReadableVault(Vault):
         )
 
     def read_keys(self, group_id: GroupId, sessions: Sequence[SessionId]) -> ReadKeys:
-        """Return what reads the packs of *sessions*, all of one group.
+        """Return what reads the packs of *sessions*, all of one group, and of any other.
+
+        Those of other sessions are opened when they are asked for.
 
         Raises:
             IntegrityError, KeysError: a session's object is missing, damaged or does not open.
         """
         group = self.ring.group(group_id)
         keys = _SessionKeys(self)
+        for session_id in sessions:
+            keys.opened(session_id)
         return ReadKeys(
             vault_id=self.vault_id,
-            session_keys=[(session_id, keys.opened(session_id)) for session_id in sessions],
+            session_keys=keys,
             chunk_id_key=group.chunk_id_key,
             node_id_key=group.node_id_key,
             locator_key=group.locator_key,

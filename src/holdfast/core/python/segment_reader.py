@@ -127,7 +127,7 @@ class SegmentReader:
     def __init__(self, keys: ReadKeys, suite: str, places: ChunkPlaces, threads: int) -> None:
         self._vault_id: Final = keys.vault_id
         self.suite: Final = suite_named(suite)
-        self._session_keys: Final = {bytes(one): secret for one, secret in keys.session_keys}
+        self._session_keys: Final = keys.session_keys
         self._chunk_id_key: Final = keys.chunk_id_key.reveal()
         self._node_id_key: Final = keys.node_id_key.reveal()
         self._locator_key: Final = keys.locator_key.reveal()
