@@ -51,7 +51,7 @@ def test_a_repository_beside_the_selected_paths_is_not_warned_of(ready: CommandL
     source = ready.source()
     answer = ready("backup", source / "hello.txt", "/etc/hostname")
     assert "lies in the source" not in answer.err
-    assert "--source NAME" in answer.err
+    assert "--source NAME" in answer.out
     assert "lies in the source" in ready("backup", ready.folder, "/etc/hostname").err
 
 

@@ -106,10 +106,15 @@ class Vault:
         )
 
     def stored_sessions(self) -> frozenset[SessionId]:
-        """Return the sessions that the storage lists, unverified."""
-        listed = self.objects.list(frames.KIND_SESSION)
+        """Return the sessions of which the storage lists anything but packs, unverified.
+
+        A gc that was killed may have left nothing but leases or packlists of one.
+        """
         return frozenset(
-            item.parsed.session_id for item in listed if item.parsed.session_id is not None
+            item.parsed.session_id
+            for kind in (frames.KIND_SESSION, frames.KIND_LEASE, frames.KIND_PACKLIST)
+            for item in self.objects.list(kind)
+            if item.parsed.session_id is not None
         )
 
     def known(self) -> KnownVault | None:

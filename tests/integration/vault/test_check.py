@@ -14,6 +14,7 @@ from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.blind import blind_verify
 from holdfast.vault.check import NOT_READ, check
 from holdfast.vault.inventory import read_inventory
+from holdfast.vault.relations import Relations
 from holdfast.vault.report import ProblemKind, Report
 from holdfast.vault.verify import verify
 
@@ -88,11 +89,11 @@ def test_an_index_object_whose_rows_are_not_those_of_its_packs_is_named(rich: Ri
     """A writer signed it: without keys nothing shows, and verify compares with the directories."""
     backend, vault_id = rich.vault.backend, rich.vault.vault_id
     inventory = read_inventory(rich.objects())
-    drawn_on = {session for point in inventory.points.values() for session in point.sessions}
+    relations = Relations(inventory)
     index_id, body = next(
         (key, body)
         for key, body in inventory.indexes.items()
-        if len(body.pack_ids) > 1 and body.session_id in drawn_on
+        if len(body.pack_ids) > 1 and all(map(relations.points_needing, body.pack_ids))
     )
     old_name = names.index_name(vault_id, body.group_id, index_id)
     attachment = rich.objects().load(old_name, IndexBody).stored.attachment

@@ -231,7 +231,8 @@ def test_deep_trees_need_few_descriptors(tmp_path: Path) -> None:
         assert findings == []
         assert entries == 1 + 2 * levels
         assert most - before < 80
-        assert open_descriptors() == before
+        # What other tests of this process left open may be closed meanwhile.
+        assert open_descriptors() <= before
 
 
 def test_coming_back_up_a_deep_tree_stays_below_the_limit_of_descriptors(tmp_path: Path) -> None:
