@@ -16,7 +16,7 @@ FOREIGN = [
         r"(?<![\w.$}])/wo" + r"rk/",  # folders of one machine
         r"(?<![\w.])/tm" + r"p/w/",
         r"/opt/whe" + r"els",
-        r"/root/\.py" + r"env",
+        r"/ro" + r"ot/\.pyenv",
         r"pypi\.o" + r"rg",  # package registries: each machine has its own
         r"pythonhosted\.o" + r"rg",
         r"registry\.npmjs\.o" + r"rg",
