@@ -62,6 +62,8 @@ class RowsIndex:
     def __init__(self) -> None:
         self.rows: dict[bytes, tuple[PackId, int]] = {}
         self.generation = 0
+        self.asked = 0
+        """How often `look_up` was called."""
         self._packs: list[PackId] = []
 
     def take(self, pack_id: PackId, table: bytes) -> None:
@@ -75,6 +77,7 @@ class RowsIndex:
 
     def look_up(self, locators: bytes) -> bytes:
         """See `holdfast.core.face.Index`."""
+        self.asked += 1
         return b"".join(
             self._answer(locators[start : start + 20]) for start in range(0, len(locators), 20)
         )

@@ -7,9 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 
 from doubles.trees import build_small_tree, mutate_tree
-from doubles.writing import NODE_KEY, VAULT, Desk, no_room_beyond, parameters
+from doubles.writing import (
+    CHUNK_KEY,
+    LOCATOR_KEY,
+    NODE_KEY,
+    VAULT,
+    Desk,
+    no_room_beyond,
+    parameters,
+)
 from holdfast.base.secrets import Secret
 from holdfast.core.face import NodeRule
 from holdfast.core.python import content, state, tree_builder
@@ -395,6 +404,44 @@ def test_a_damaged_leaf_makes_its_files_be_read_and_changes_nothing(
     assert 10 <= len(opens) < 301
     assert written.root == first.root
     assert written.packs == ()
+
+
+def test_unchanged_folders_are_looked_up_in_the_index_leaf_by_leaf(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    source = tmp_path / "source"
+    for folder in range(200):
+        (source / f"{folder:03}").mkdir(parents=True)
+        for number in range(3):
+            (source / f"{folder:03}" / f"{number}").write_bytes(b"%d" % (folder * 3 + number))
+    first = desk.backup(source, started_ns=LATER)
+    assert first.state is not None
+    state_file = open_state(first.state)
+    assert state_file is not None
+    leaves = len(state_file._leaves)
+    asked = desk.index.asked
+    second = desk.backup(source, first.state)
+
+    assert second.root == first.root
+    assert leaves < 60
+    # Each leaf once for its chunks; the nodes of the tree in a few batches.
+    assert desk.index.asked - asked <= leaves + 10
+
+
+def test_only_what_is_taken_over_is_relied_on(tmp_path: Path) -> None:
+    """The look-up of a leaf sees chunks of changed files too; the point does not need those."""
+    desk = Desk(tmp_path)
+    source = tmp_path / "source"
+    for folder in (b"a", b"b"):
+        (source / os.fsdecode(folder)).mkdir(parents=True)
+        (source / os.fsdecode(folder) / "file").write_bytes(folder * 1000)
+        state_path = desk.backup(source, started_ns=LATER).state
+    (source / "a" / "file").write_bytes(b"another content")
+    written = desk.backup(source, state_path)
+
+    place = desk.index.rows[
+        blake3(blake3(b"a" * 1000, key=CHUNK_KEY).digest(), key=LOCATOR_KEY).digest(length=20)
+    ]
+    assert place[0] not in written.needed
 
 
 def test_parameters_decide_nothing_about_the_state(tmp_path: Path) -> None:

@@ -106,18 +106,32 @@ class ChunkStore:
 
     def has_all(self, groups: list[list[bytes]]) -> list[bool]:
         """Say for each group of ids whether the index has all of them; those are relied on."""
-        answers = self._look_up([self._locator(one) for group in groups for one in group])
+        answers = self.look_up([one for group in groups for one in group])
         present = []
         start = 0
         for group in groups:
-            end = start + 8 * len(group)
-            found = {answers[place : place + 8] for place in range(start, end, 8)}
-            is_there = _ABSENT not in found
-            if is_there:
-                self._rely_on(found)
-            present.append(is_there)
+            end = start + len(group)
+            present.append(self.rely_on_all(answers[start:end]))
             start = end
         return present
+
+    @property
+    def generation(self) -> int:
+        """Changes when earlier answers of `look_up` lose their meaning."""
+        return self._index.generation
+
+    def look_up(self, ids: Iterable[bytes]) -> list[bytes]:
+        """Return what the index answers for each id; nothing is relied on yet."""
+        answers = self._look_up([self._locator(one) for one in ids])
+        return [answers[place : place + 8] for place in range(0, len(answers), 8)]
+
+    def rely_on_all(self, answers: Iterable[bytes]) -> bool:
+        """Say whether all *answers* of this generation are places; if so they are relied on."""
+        found = frozenset(answers)
+        is_there = _ABSENT not in found
+        if is_there:
+            self._rely_on(found)
+        return is_there
 
     def take_completed(self) -> list[CompletedPack]:
         """Return the packs that are complete."""

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import struct
 from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,6 @@ from holdfast.core.python.entries import (
     FIFO,
     FILE,
     FOLDER,
-    ID_SIZE,
     SOCKET,
     SYMLINK,
     Entry,
@@ -35,6 +35,7 @@ from holdfast.core.python.entries import (
     hard_link_group,
     rare_values,
 )
+from holdfast.core.python.leaf_places import LeafPlaces, ids_in, split_ids
 from holdfast.core.python.leaves import Columns, LeafSection
 from holdfast.core.python.nodes import decode_node
 from holdfast.core.python.run import Work
@@ -55,6 +56,8 @@ _RACY_NS: Final = 2_000_000_000
 """A file changed this shortly before a scan may change again without a trace (8.5)."""
 _REMEMBERED_LINKS: Final = 100_000
 _SEVERAL: Final = 2
+_MODES, _UIDS, _GIDS, _MTIMES, _CTIMES, _INODES, _SIZES = range(5, 12)
+"""Items of a section (8.3)."""
 
 _Content = tuple[int, int, bytes, tuple[int, ...], "LongValue | None"]
 """Of a file: (size, number of extents, ids, lengths, holes)."""
@@ -82,6 +85,7 @@ class FilesRun(StoringRun):
         self._unchanged_before = (
             0 if self._recorded is None else self._recorded.started_ns - _RACY_NS
         )
+        self._places = LeafPlaces(store)
         self._link_key = hard_link_key(store.node_id_key)
         self._links: dict[tuple[int, int], tuple[tuple[int, int, int], _Content]] = {}
 
@@ -110,7 +114,7 @@ class FilesRun(StoringRun):
             start = bisect_left(names, section.names[0])
             stop = start + len(section)
             if names[start:stop] == section.names and self._come_again(
-                section, piece.status[start:stop]
+                one, piece.status[start:stop]
             ):
                 yield from self._one_by_one(piece, done, start, sections)
                 self._entries.again(one)
@@ -155,30 +159,35 @@ class FilesRun(StoringRun):
 
     # --- unchanged ----------------------------------------------------------------------------
 
-    def _come_again(self, section: LeafSection, status: Sequence[os.stat_result]) -> bool:
+    def _come_again(self, recorded: RecordedSection, status: Sequence[os.stat_result]) -> bool:
         """Say whether all entries of a section are as they are recorded, and all that they need.
 
-        This is what nearly every folder comes to, and column by column it takes a third of the
-        time that it takes entry by entry.
+        This is what nearly every folder comes to. Packed columns are compared as a whole, which
+        takes a fifth of the time that it takes entry by entry.
         """
+        section = recorded.section
+        count = section.count
+        modes = [one.st_mode for one in status]
+        ctimes = [one.st_ctime_ns for one in status]
         if (
-            section.mtimes != tuple([one.st_mtime_ns for one in status])
-            or section.ctimes != tuple([one.st_ctime_ns for one in status])
-            or section.inodes != tuple([one.st_ino for one in status])
-            or max(section.ctimes) > self._unchanged_before
-            or section.modes != tuple([one.st_mode & 0o7777 for one in status])
-            or list(section.types) != [_TYPES.get(stat.S_IFMT(one.st_mode)) for one in status]
-            or section.sizes
-            != tuple([one.st_size if stat.S_ISREG(one.st_mode) else 0 for one in status])
-            or section.uids != tuple([one.st_uid for one in status])
-            or section.gids != tuple([one.st_gid for one in status])
+            section.packed(_CTIMES) != struct.pack(f"<{count}q", *ctimes)
+            or section.packed(_MTIMES)
+            != struct.pack(f"<{count}q", *[one.st_mtime_ns for one in status])
+            or section.packed(_INODES) != struct.pack(f"<{count}Q", *[one.st_ino for one in status])
+            or max(ctimes) > self._unchanged_before
+            or section.packed(_SIZES)
+            != struct.pack(
+                f"<{count}Q", *[one.st_size if stat.S_ISREG(one.st_mode) else 0 for one in status]
+            )
+            or list(section.types) != [_TYPES.get(stat.S_IFMT(mode)) for mode in modes]
+            or section.packed(_MODES)
+            != struct.pack(f"<{count}H", *[mode & 0o7777 for mode in modes])
+            or section.packed(_UIDS) != struct.pack(f"<{count}I", *[one.st_uid for one in status])
+            or section.packed(_GIDS) != struct.pack(f"<{count}I", *[one.st_gid for one in status])
             or EXTENT_MAP in section.extent_counts
         ):
             return False
-        ids = _split(b"".join(section.ids))
-        for rare in section.rare.values():
-            ids += _ids_in(rare)
-        return self._store.has_all([ids])[0]
+        return self._store.rely_on_all(self._places.of(recorded))
 
     def _unchanged(
         self, piece: scan.Slice, sections: list[RecordedSection]
@@ -225,8 +234,8 @@ class FilesRun(StoringRun):
             if ids is None:
                 return None
         else:
-            ids = _split(joined)
-        return ids + _ids_in(section.rare.get(position, ()))
+            ids = split_ids(joined)
+        return ids + ids_in(section.rare.get(position, ()))
 
     def _map_needs(self, root: bytes) -> list[bytes] | None:
         ids: list[bytes] = []
@@ -411,21 +420,6 @@ class FilesRun(StoringRun):
             holes=holes,
             xattrs=xattrs,
         )
-
-
-def _split(ids: bytes) -> list[bytes]:
-    return [ids[start : start + ID_SIZE] for start in range(0, len(ids), ID_SIZE)]
-
-
-def _ids_in(rare: Rare) -> list[bytes]:
-    """Return the ids of the chunks that long values are in."""
-    return [
-        one
-        for _, value in rare
-        if isinstance(value, tuple)
-        for one in value
-        if isinstance(one, bytes)
-    ]
 
 
 def _version(status: os.stat_result) -> tuple[int, int, int]:

@@ -325,15 +325,20 @@ class PythonIndex:
                 raise IndexKeyMissingError(
                     f"the positions of index object {part.name.hex()} have not been opened"
                 )
+            # Neighbours in a source are neighbours in a segment: what they share is read once.
+            places: dict[tuple[int, int], tuple[PackId, bytes, int, int, int, int, int]] = {}
             for query, row in hits:
-                pack, segment = part.place(row)
-                found[query] = Location(
-                    PackId(part.pack_id(pack)),
-                    part.owner(pack)[0],
-                    segment,
-                    *part.segment(pack, segment),
-                    *part.position(row),
-                )
+                place = part.place(row)
+                shared = places.get(place)
+                if shared is None:
+                    pack, segment = place
+                    shared = places[place] = (
+                        PackId(part.pack_id(pack)),
+                        part.owner(pack)[0],
+                        segment,
+                        *part.segment(pack, segment),
+                    )
+                found[query] = Location(*shared, *part.position(row))
         return found
 
     # --- merging ------------------------------------------------------------------------------

@@ -241,6 +241,7 @@ class Part:
         self.shift: Final = 32 - _prefix_bits(self.row_count)
         self._positions: Bytes | mmap.mmap | None = None
         self._firsts: array[int] = array("I")
+        self._rows_start = 0
         self._recent: OrderedDict[int, array[int]] = OrderedDict()
 
     def _map(self, suffix: str) -> mmap.mmap | bytes:
@@ -311,14 +312,14 @@ class Part:
                 (self._folder / f"{self.name.hex()}.positions").unlink(missing_ok=True)
                 raise self._damaged()
             self._firsts, self._positions = firsts, content
+            self._rows_start = _PAIR.size * (self.pack_count + firsts[-1])
         return self._positions
 
     @property
     def segments_bytes(self) -> int:
         """Where in the positions part the rows begin."""
         _ = self.positions
-        pairs: int = self.pack_count + self._firsts[-1]
-        return _PAIR.size * pairs
+        return self._rows_start
 
     def segment(self, pack: int, segment: int) -> tuple[int, int, int, int]:
         """Return (offset in the pack, stored length, raw length, compression)."""
@@ -344,8 +345,7 @@ class Part:
 
     def position(self, row: int) -> tuple[int, int]:
         """Return (offset in the raw segment, length) of a row."""
-        at = self.segments_bytes + POSITION * row
-        offset, length = _PAIR.unpack_from(self.positions, at)
+        offset, length = _PAIR.unpack_from(self.positions, self._rows_start + POSITION * row)
         return offset, length
 
 

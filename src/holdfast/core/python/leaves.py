@@ -172,6 +172,11 @@ class LeafSection:
         """Inode numbers."""
         return self._numbers(10, "Q")
 
+    def packed(self, item: int) -> bytes:
+        """Return a column as the leaf has it: item 5 … 14 of the section (8.3)."""
+        column: bytes = self._items[item]
+        return column
+
     @cached_property
     def ids(self) -> list[bytes]:
         """For each entry its ids, joined."""

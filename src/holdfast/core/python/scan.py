@@ -8,8 +8,10 @@ that neither a path beyond PATH_MAX nor a symlink put in the way can lead elsewh
 import errno
 import os
 import stat
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,6 +25,8 @@ SLICE_ENTRIES: Final = 2048
 """Entries that are examined at once: bounds memory in folders with millions of names."""
 _OPEN_FOLDERS: Final = 64
 """Folders held open on the way down; deeper trees open their upper folders again."""
+
+_NAMES: Final = sys.getfilesystemencoding()
 
 _CACHE_TAG: Final = b"CACHEDIR.TAG"
 _CACHE_SIGNATURE: Final = b"Signature: 8a477f597d28d172789f06886806bc55"
@@ -77,6 +81,7 @@ class Scanner:
             compile_patterns(tuple(rules.exclude)) if rules.exclude else None
         )
         self._selection = _selection_tree(rules.selection)
+        self._takes_all = not rules.exclude and rules.exclude_larger_bytes is None
         self._levels: list[_Level] = []
         # Those of the levels that are open, but the root: upper ones first.
         self._open: deque[_Level] = deque()
@@ -109,7 +114,8 @@ class Scanner:
 
     def _list(self, level: _Level, fd: int) -> Iterator[Slice]:
         try:
-            names = sorted(map(os.fsencode, os.listdir(fd)))
+            # `os.fsencode` without its frame of Python for each name.
+            names = sorted([name.encode(_NAMES, "surrogateescape") for name in os.listdir(fd)])
         except OSError as error:
             self._report(_path(level.prefix)[:-1], error)
             return
@@ -140,6 +146,9 @@ class Scanner:
         return [name for name in names if name in level.wanted]
 
     def _examine(self, level: _Level, fd: int, names: list[bytes]) -> Slice:
+        if self._takes_all and not level.wanted:
+            with suppress(OSError):  # then one by one, to say which
+                return self._examine_all(level, fd, names)
         piece = Slice(fd, level.prefix, [], [])
         path = _path(level.prefix)
         patterns = self._patterns
@@ -163,6 +172,25 @@ class Scanner:
             piece.names.append(name)
             piece.status.append(status)
         return piece
+
+    def _examine_all(self, level: _Level, fd: int, names: list[bytes]) -> Slice:
+        """Examine what nothing is left out of: half the time of one by one.
+
+        Raises:
+            OSError: one of them cannot be examined.
+        """
+        found = [os.stat(name, dir_fd=fd, follow_symlinks=False) for name in names]
+        folders = [
+            (name, status)
+            for name, status in zip(names, found, strict=True)
+            if stat.S_ISDIR(status.st_mode)
+        ]
+        if folders:
+            path = _path(level.prefix)
+            level.waiting += [
+                name for name, status in folders if self._may_enter(path + name, status)
+            ]
+        return Slice(fd, level.prefix, names, found)
 
     def _may_enter(self, path: bytes, status: os.stat_result) -> bool:
         if len(path) >= FOLDER_SIZE:
