@@ -49,8 +49,9 @@ def seal(
     *,
     drops: tuple[PackId, ...] = (),
     replaces: tuple[IndexId, ...] = (),
+    session: SessionId | None = SESSION,
 ) -> tuple[IndexId, bytes]:
-    """Make an index object of one session."""
+    """Make an index object of a session, or a merged one without packs; drops name SESSION."""
     tail = VAULT + GROUP + bytes(4)
     tree_key = hkdf.derive_secret(SESSION_KEY, VAULT, "tree", SESSION)
     one = seal_padded_box(INDEX_KEY, b"index presence\0" + tail, presence, FixedRandom())
@@ -60,7 +61,7 @@ def seal(
     body = IndexBody(
         group_id=GROUP,
         epoch=0,
-        session_id=SESSION,
+        session_id=session,
         writer_id=WRITER,
         pack_ids=ids,
         owners=(owner,) if ids else (),
@@ -68,7 +69,7 @@ def seal(
         presence_length=len(one),
         replaces=tuple(sorted(replaces)),
         drops=tuple(sorted(Drop(pack, SESSION) for pack in drops)),
-        positions_key=PositionsKey.SESSION,
+        positions_key=PositionsKey.READER if session is None else PositionsKey.SESSION,
         nonce=b"n" * 16,
     )
     data = frames.build(
@@ -224,6 +225,27 @@ def test_a_merged_object_answers_like_those_that_it_replaces(
         assert index.sessions() <= {SESSION}
         index.condemn_sessions([SESSION])
         assert not any(answers(index).values())
+
+
+@pytest.mark.parametrize("other", [SessionId(b"o" * 16), SessionId(bytes(16))])
+def test_the_object_of_a_session_hides_nothing_of_another_session(
+    tmp_path: Path, other: SessionId
+) -> None:
+    """It replaces objects of its own session only, and drops its own packs only (section 7)."""
+    name, data = seal(*build([(1, 0, 0)], [1]).finish())
+    hostile = seal(b"", 0, b"", b"", drops=(pack_id(1),), replaces=(name,), session=other)
+    index = PythonIndex(tmp_path, KEYS)
+    index.add([(name, data), hostile])
+
+    for one in (index, PythonIndex(tmp_path, KEYS)):
+        assert one.locate(locator(1))[0] is not None
+        assert one.look_up(locator(1)) != ABSENT
+        merged = one.merge([name, hostile[0]])
+        assert (merged.packs, merged.drops) == (pack_id(1), ())
+
+    index.add([seal(b"", 0, b"", b"", drops=(pack_id(1),), session=None)])
+
+    assert index.look_up(locator(1)) == ABSENT
 
 
 def test_a_writer_without_session_keys_learns_presence_and_no_positions(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 A folder of opened index objects, mapped as they are. What is here, is what the objects say; what
 counts follows from all of them together: an object that another one replaces is ignored, and a
-pack that is dropped, condemned or not trusted is absent.
+pack that is dropped, condemned or not trusted is absent. The object of a session replaces objects
+of that session and drops its packs only: no writer hides what another one has stored.
 """
 
 import struct
@@ -213,15 +214,24 @@ class PythonIndex:
 
     def _refresh(self) -> None:
         self.generation += 1
-        replaced = {name for part in self._parts.values() for name in part.replaces}
+        replaced = {
+            name
+            for part in self._parts.values()
+            for name in part.replaces
+            if not part.session_id or self._is_of(name, part.session_id)
+        }
         active = [part for name, part in self._parts.items() if name not in replaced]
         # Large ones first: most of what is present is found in the first that is asked.
         active.sort(key=lambda part: (-part.row_count, part.name))
         if len(active) >= _OBJECTS_LIMIT:
             raise IndexContentError("there are more than 65,534 index objects; merge them first")
         self._active = active
-        self._dead = self._condemned | {pack for part in active for pack, _ in part.drops}
+        self._dead = self._condemned | {pack for part in active for pack, _ in part.counting_drops}
         self._states = [bytearray(part.pack_count) for part in active]
+
+    def _is_of(self, name: IndexId, session_id: bytes) -> bool:
+        part = self._parts.get(name)
+        return part is not None and part.session_id == session_id
 
     def _counts(self, number: int, pack: int) -> bool:
         state = self._states[number][pack]
@@ -384,7 +394,7 @@ class PythonIndex:
                     f"the positions of index object {name.hex()} have not been opened"
                 )
             parts.append(part)
-        dead = {pack for part in self._active for pack, _ in part.drops}
+        dead = {pack for part in self._active for pack, _ in part.counting_drops}
         return merge_parts(parts, names, dead)
 
     def marks(self) -> "IndexMarks":

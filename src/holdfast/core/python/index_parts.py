@@ -37,8 +37,8 @@ _COMPRESSION_SHIFT: Final = 31
 _PAIR: Final = struct.Struct(">II")
 _OWNER: Final = struct.Struct("=16s16sI")
 _DROP: Final = struct.Struct("=32s16s")
-_HEADER: Final = struct.Struct("=8sIIIIIIII16s")
-_MAGIC: Final = b"HFINDEX0"
+_HEADER: Final = struct.Struct("=8sIIIIIIII16sI")
+_MAGIC: Final = b"HFINDEX1"
 _BYTE_ORDER: Final = 0x01020304
 _BATCH: Final = 1 << 15
 _MOST_PREFIX_BITS: Final = 22
@@ -147,6 +147,7 @@ def write_part(
                 len(description.drops),
                 len(table),
                 description.session_id,
+                len(description.session_id),
             ),
             description.packs,
             *(_OWNER.pack(*owner) for owner in description.owners),
@@ -181,6 +182,7 @@ class Part:
     row_count: int
     pack_count: int
     session_id: bytes
+    """Empty for a merged object."""
 
     def __init__(self, folder: Path, name: IndexId) -> None:
         """Map the files.
@@ -203,8 +205,11 @@ class Part:
             replaces,
             drops,
             prefixes,
-            self.session_id,
+            session_id,
+            session_id_bytes,
         ) = _HEADER.unpack_from(self._packs)
+        # Padded with zeros, which some session may have for an id.
+        self.session_id = session_id[:session_id_bytes]
         ends = list(
             accumulate(
                 (
@@ -258,6 +263,12 @@ class Part:
             f"the opened part of index object {self.name.hex()} on this machine is damaged",
             hint="It is dropped and fetched again by itself the next time.",
         )
+
+    @property
+    def counting_drops(self) -> Iterator[tuple[bytes, bytes]]:
+        """The drops that count: of a session's object, those of its own packs."""
+        own = self.session_id
+        return (drop for drop in self.drops if not own or drop[1] == own)
 
     # --- packs --------------------------------------------------------------------------------
 

@@ -130,7 +130,7 @@ def merge_parts(
         presence=presence,
         positions=heads + b"".join(tables[pack_id][1] for pack_id in packs) + positions,
         replaces=b"".join(sorted(replaces)),
-        drops=tuple(sorted({drop for part in parts for drop in part.drops})),
+        drops=tuple(sorted({drop for part in parts for drop in part.counting_drops})),
     )
 
 
