@@ -10,7 +10,9 @@ import pytest
 from doubles.engine_store import EVERYTHING, EngineStore
 from doubles.trees import build_small_tree
 from holdfast.base.errors import IntegrityError
+from holdfast.base.ids import NodeId
 from holdfast.base.secrets import Secret
+from holdfast.core.python import segment_reader
 from holdfast.core.python.branches import Extents, Inner, encode_extents, encode_inner
 from holdfast.core.python.entries import (
     EXTENT_MAP,
@@ -289,6 +291,65 @@ def test_damaged_data_is_named_and_the_rest_comes_back(tmp_path: Path) -> None:
     packs = [(pack.pack_id, pack.stored_bytes) for pack in written.packs]
     verified = store.pump(store.reader.verify(packs))
     assert [(pack, segment) for pack, segment, _ in verified.damaged] == [(data.pack_id, 0)]
+
+
+def two_packs(store: EngineStore) -> tuple[NodeId, bytes, bytes]:
+    """Store a tree of two files and return its root and the pack of each file."""
+    ids, packs = [], []
+    for content in (b"one", b"two"):
+        ids += store.add_chunks(content)
+        packs.append(next(reversed(store.packs)))
+    files = [
+        entry(b"", name, size=3, extent_count=1, ids=chunk)
+        for name, chunk in zip((b"one", b"two"), ids, strict=True)
+    ]
+    return store.add_tree([ROOT, *files]), packs[0], packs[1]
+
+
+def test_a_missing_pack_costs_what_is_in_it_and_nothing_else(
+    places: tuple[EngineStore, Path, Path],
+) -> None:
+    store, target, _ = places
+    root, first, _ = two_packs(store)
+    del store.packs[first]
+
+    store.restore(root, target)
+
+    assert [(finding.code, finding.path) for finding in store.findings] == [("H540", b"one")]
+    assert [one.name for one in target.iterdir()] == ["two"]
+
+
+def test_a_flipped_session_id_in_a_pack_is_damage_of_that_pack(
+    places: tuple[EngineStore, Path, Path],
+) -> None:
+    """No key of another session is missing: exit code 12 would send people to look for one."""
+    store, target, _ = places
+    root, first, _ = two_packs(store)
+    body = bytearray(store.packs[first])
+    body[20] ^= 1
+    store.packs[first] = bytes(body)
+
+    store.restore(root, target)
+
+    assert [(finding.code, finding.path) for finding in store.findings] == [("H543", b"one")]
+    assert (target / "two").read_bytes() == b"two"
+
+
+def test_a_pack_whose_header_was_driven_out_of_the_cache_is_no_damage(
+    places: tuple[EngineStore, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the request, which leaves out a header that is known, and the answer."""
+    store, target, _ = places
+    monkeypatch.setattr(segment_reader, "_CIPHERS_KEPT", 1)
+    root, _, _ = two_packs(store)
+    assert store.pump(store.reader.read_at(root, b"two", [(0, 3)])) == [b"two"]
+    store.reader.close()
+
+    store.restore(root, target)
+
+    assert store.findings == []
+    assert (target / "one").read_bytes() == b"one"
+    assert (target / "two").read_bytes() == b"two"
 
 
 def test_a_missing_chunk_and_a_missing_path_are_named(

@@ -32,6 +32,7 @@ from holdfast.core.python.reader import PythonReader
 from holdfast.core.python.segments import Compressor, PackCipher, SessionKeys
 from holdfast.core.python.tree_builder import TreeBuilder, node_id
 from holdfast.core.python.writer import PythonWriter
+from holdfast.core.reader_errors import ChunkMissingError
 from holdfast.core.restore_rules import RestoreRules
 from holdfast.crypto import hkdf
 from holdfast.crypto.suites import suite_named
@@ -146,6 +147,9 @@ class EngineStore:
             for event in run.step(0.05):
                 if isinstance(event, Fetch):
                     self.fetches.append(event)
+                    if event.pack_id not in self.packs:
+                        run.lost(event.ticket, ChunkMissingError("the pack is not there"))
+                        continue
                     pack = self.packs[event.pack_id]
                     parts = [pack[start : start + length] for start, length in event.ranges]
                     run.fetched(event.ticket, parts)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from doubles.clock import ManualClock
 from doubles.randomness import CountedRandom
-from holdfast.base.errors import HoldfastError
+from holdfast.base.errors import HoldfastError, IntegrityError
 from holdfast.base.ids import NodeId, PackId, VaultId
 from holdfast.base.progress import Finding, Progress
 from holdfast.base.randomness import Random
@@ -281,6 +281,9 @@ class ScriptedRun:
 
     def failed(self, ticket: int, code: str) -> None:
         raise AssertionError((ticket, code))
+
+    def lost(self, ticket: int, error: IntegrityError) -> None:
+        raise AssertionError((ticket, error))
 
     def cancel(self) -> None:
         self.is_cancelled = True

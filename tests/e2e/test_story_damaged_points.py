@@ -1,6 +1,7 @@
 """Restore points or what they rest on are damaged: nothing older is passed off as the newest."""
 
 import base64
+import random
 from itertools import takewhile
 from pathlib import Path
 
@@ -210,3 +211,21 @@ def test_check_and_gc_explain_garbage_that_stays(two: CommandLine) -> None:
     assert "Garbage is what no restore point needs" in checked.out
     assert freed.code == 0, freed.err
     assert "Nothing to free. What unfinished backups have begun is spared" in freed.out
+
+
+def test_a_pack_that_is_gone_costs_what_is_in_it(filled: CommandLine) -> None:
+    """Everything else comes back, what does not is named, and the exit code is that of damage."""
+    before = set(filled.objects("packs"))
+    source = filled.source(**{"more.bin": random.Random("more").randbytes(5_000_000)})
+    filled.done("backup", source, password=False)
+    new = [path for path in filled.objects("packs") if path not in before]
+    max(new, key=lambda path: path.stat().st_size).unlink()
+
+    answer = filled("restore", "latest", "--to", "back", password=True)
+
+    assert answer.code == 20, answer.err
+    assert "H613" in answer.err
+    assert "more.bin" in answer.err
+    back = Path(f"{filled.folder / 'back'}{source}")
+    assert (back / "hello.txt").exists()
+    assert not (back / "more.bin").exists()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, TypeVar
 
+from holdfast.base.errors import IntegrityError
 from holdfast.base.ids import IndexId, NodeId, PackId
 from holdfast.base.progress import Finding
 from holdfast.base.randomness import Random
@@ -93,6 +94,13 @@ class Run(Protocol[R_co]):
 
     def failed(self, ticket: int, code: str) -> None:
         """Say that the caller has given up retrying; *code* is that of the error."""
+        ...
+
+    def lost(self, ticket: int, error: IntegrityError) -> None:
+        """Say that the pack of a `Fetch` is missing or too short.
+
+        A run that can do without goes on, and what needs it is damaged; others raise *error*.
+        """
         ...
 
     def cancel(self) -> None:

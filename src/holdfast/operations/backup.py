@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from holdfast import __version__
+from holdfast.base.errors import IntegrityError
 from holdfast.base.progress import Listener
 from holdfast.core import Bytes, Event, Run, ScanRules, Writer, Written
 from holdfast.format.point import PointKind
@@ -323,6 +324,9 @@ class _JudgedRun:
 
     def failed(self, ticket: int, code: str) -> None:
         self._run.failed(ticket, code)
+
+    def lost(self, ticket: int, error: IntegrityError) -> None:
+        self._run.lost(ticket, error)
 
     def cancel(self) -> None:
         if self._stop is not None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast.base.clock import Clock
+from holdfast.base.errors import IntegrityError
 from holdfast.core import Bytes, Event, Run, Store, Writer, Written
 from holdfast.vault.sessions import StartRun
 
@@ -48,6 +49,10 @@ class PacedRun:
     def failed(self, ticket: int, code: str) -> None:
         """Pass on."""
         self._run.failed(ticket, code)
+
+    def lost(self, ticket: int, error: IntegrityError) -> None:
+        """Pass on."""
+        self._run.lost(ticket, error)
 
     def cancel(self) -> None:
         """Pass on."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Final, TypeVar
 
-from holdfast.base.errors import HoldfastError
+from holdfast.base.errors import HoldfastError, IntegrityError
 from holdfast.base.ids import PackId, PointId
 from holdfast.base.progress import Finding, Listener, Progress
 from holdfast.core import Bytes, Fetch, Run
@@ -38,8 +38,8 @@ def pump(
     *needed_by* names the restore points that a missing pack touches. *beat* is called often.
 
     Raises:
-        PackMissingError: a pack is not there.
-        DamagedObjectError: a pack is shorter than the index says.
+        PackMissingError: a pack is not there, and the run cannot do without.
+        DamagedObjectError: likewise, a pack is shorter than the index says.
         HoldfastError: what the storage or the engine raised.
     """
     is_local = local_files(objects.backend) is not None
@@ -59,11 +59,18 @@ def pump(
             if result is not None:
                 return result
             answers = answering.answers(0.0 if events else _WAIT_SECONDS)
-            for ticket, parts in answers.items():
-                run.fetched(ticket, parts)
+            for ticket, answer in answers.items():
+                if isinstance(answer, IntegrityError):
+                    run.lost(ticket, answer)
+                else:
+                    run.fetched(ticket, answer)
     finally:
         run.cancel()
         answering.close()
+
+
+_Answer = list[Bytes] | IntegrityError
+"""The parts that were asked for, or why they cannot be had."""
 
 
 class _Answering:
@@ -78,17 +85,17 @@ class _Answering:
         self._objects = objects
         self._needed_by = needed_by
         self._pool = ThreadPoolExecutor(threads, "holdfast-get") if threads else None
-        self._running: dict[Future[list[Bytes]], int] = {}
-        self._answers: dict[int, list[Bytes]] = {}
+        self._running: dict[Future[_Answer], int] = {}
+        self._answers: dict[int, _Answer] = {}
 
     def ask(self, fetch: Fetch) -> None:
         """Begin to fetch, or fetch."""
         if self._pool is None:
-            self._answers[fetch.ticket] = self._fetch(fetch)
+            self._answers[fetch.ticket] = self._answer(fetch)
         else:
-            self._running[self._pool.submit(self._fetch, fetch)] = fetch.ticket
+            self._running[self._pool.submit(self._answer, fetch)] = fetch.ticket
 
-    def answers(self, timeout_seconds: float) -> Mapping[int, list[Bytes]]:
+    def answers(self, timeout_seconds: float) -> Mapping[int, _Answer]:
         """Return what has come by ticket; waits a little if nothing has."""
         if self._running:
             done, _ = wait(self._running, timeout_seconds, FIRST_COMPLETED)
@@ -101,6 +108,12 @@ class _Answering:
         """Let go of the threads; what has not begun is not begun."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+
+    def _answer(self, fetch: Fetch) -> _Answer:
+        try:
+            return self._fetch(fetch)
+        except IntegrityError as error:
+            return error
 
     def _fetch(self, fetch: Fetch) -> list[Bytes]:
         name = names.pack_name(self._objects.vault_id, fetch.pack_id)

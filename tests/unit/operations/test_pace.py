@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from doubles.clock import ManualClock
+from holdfast.base.errors import IntegrityError
 from holdfast.base.ids import PackId
 from holdfast.core import Bytes, Event, Store, WrittenPack
 from holdfast.core.face import Written
@@ -35,6 +36,9 @@ class Packs:
 
     def failed(self, ticket: int, code: str) -> None:
         del ticket, code
+
+    def lost(self, ticket: int, error: IntegrityError) -> None:
+        del ticket, error
 
     def cancel(self) -> None:
         pass

@@ -10,6 +10,7 @@ from doubles.clock import ManualClock
 from doubles.randomness import CountedRandom
 from doubles.storage import FailingBackend
 from doubles.vaults import Notes
+from holdfast.base.errors import IntegrityError
 from holdfast.base.ids import PackId, PointId, VaultId
 from holdfast.base.progress import Finding
 from holdfast.core import Fetch
@@ -35,9 +36,12 @@ class Asking:
         self.is_cancelled = False
         self._fetches = [Fetch(number, pack_id, (one,)) for number, one in enumerate(ranges)]
         self._got: dict[int, bytes] = {}
+        self._lost: IntegrityError | None = None
 
     def step(self, timeout_seconds: float) -> Sequence[Any]:
         del timeout_seconds
+        if self._lost is not None:
+            raise self._lost
         events, self._fetches = [*self._fetches], []
         return [*events, Finding("X", b"path", "odd")] if events else ()
 
@@ -49,6 +53,10 @@ class Asking:
 
     def failed(self, ticket: int, code: str) -> None:
         raise AssertionError((ticket, code))
+
+    def lost(self, ticket: int, error: IntegrityError) -> None:
+        assert ticket == 0
+        self._lost = error
 
     def cancel(self) -> None:
         self.is_cancelled = True

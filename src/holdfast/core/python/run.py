@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from typing import Generic, TypeVar
 
+from holdfast.base.errors import HoldfastError, IntegrityError
 from holdfast.base.ids import PackId
 from holdfast.core.face import Bytes, Event, Fetch
 from holdfast.core.run_errors import AnswerFailedError
@@ -24,7 +25,7 @@ class GeneratorRun(Generic[R]):
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
         self._answers: dict[int, Sequence[Bytes]] = {}
-        self._failures: dict[int, str] = {}
+        self._failures: dict[int, HoldfastError] = {}
         self._tickets = 0
         self._result: R | None = None
         self._is_over = False
@@ -66,7 +67,11 @@ class GeneratorRun(Generic[R]):
 
     def failed(self, ticket: int, code: str) -> None:
         """Take note that there will be no answer; whoever waits for it raises."""
-        self._failures[ticket] = code
+        self._failures[ticket] = AnswerFailedError(code)
+
+    def lost(self, ticket: int, error: IntegrityError) -> None:
+        """Take note that what was asked for is missing or damaged; whoever waits for it raises."""
+        self._failures[ticket] = error
 
     def cancel(self) -> None:
         """End the run. Later steps bring nothing; there is no result."""
@@ -95,9 +100,10 @@ class GeneratorRun(Generic[R]):
 
         Raises:
             AnswerFailedError: the caller has given up on it.
+            IntegrityError: it is missing or damaged.
         """
         if ticket in self._failures:
-            raise AnswerFailedError(self._failures.pop(ticket))
+            raise self._failures.pop(ticket)
         return self._answers.pop(ticket, None)
 
     def fetch(

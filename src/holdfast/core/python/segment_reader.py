@@ -111,7 +111,11 @@ class OpenedChunks:
             return found
         future = self._futures.get(chunk_id)
         if future is None:
-            raise self._failed.get(chunk_id) or ChunkMissingError(
+            error = self._failed.get(chunk_id)
+            if error is not None:
+                # A new one each time: a traceback that grows would hold on to all who asked.
+                raise type(error)(error.message, hint=error.hint)
+            raise ChunkMissingError(
                 f"the chunk {chunk_id.hex()} is in no pack that the index knows"
             )
         self._last = future.result()
@@ -176,6 +180,8 @@ class SegmentReader:
     def open_plan(self, run: Fetcher, plan: SegmentPlan) -> Generator[bool, None, OpenedChunks]:
         """Fetch the segments of a plan; their chunks are verified as they are taken out.
 
+        A pack that is lost costs the chunks that were wanted of it.
+
         Raises:
             AnswerFailedError: the storage gave up.
             SessionKeyMissingError: the key of a session is not at hand.
@@ -186,20 +192,27 @@ class SegmentReader:
         tickets = []
         for pack_id, segments in by_pack.items():
             segments.sort(key=lambda segment: plan.locations[segment].segment_offset)
+            # Kept: by the time of the answer, others may have driven it out of the cache.
+            cipher = self._ciphers.get(pack_id)
             ranges = merge_ranges(
                 [
-                    *(() if pack_id in self._ciphers else ((0, self.header_bytes),)),
+                    *(() if cipher is not None else ((0, self.header_bytes),)),
                     *(
                         (plan.locations[one].segment_offset, plan.locations[one].stored_length)
                         for one in segments
                     ),
                 ]
             )
-            tickets.append((pack_id, segments, ranges, run.request(pack_id, ranges)))
+            tickets.append((pack_id, segments, ranges, cipher, run.request(pack_id, ranges)))
         chunks = OpenedChunks()
-        for pack_id, segments, ranges, ticket in tickets:
-            parts = yield from run.wait_for(ticket)
-            self._open_pack(plan, pack_id, segments, _Ranges(ranges, parts), chunks)
+        for pack_id, segments, ranges, cipher, ticket in tickets:
+            try:
+                parts = yield from run.wait_for(ticket)
+            except IntegrityError as error:
+                for segment in segments:
+                    chunks.fail((chunk_id for _, _, chunk_id in plan.wanted[segment]), error)
+                continue
+            self._open_pack(plan, pack_id, segments, _Ranges(ranges, parts), cipher, chunks)
         return chunks
 
     def _open_pack(
@@ -208,6 +221,7 @@ class SegmentReader:
         pack_id: PackId,
         segments: list[Segment],
         ranges: "_Ranges",
+        known: tuple[PackCipher, bytes] | None,
         chunks: OpenedChunks,
     ) -> None:
         pool = self._started_pool()
@@ -216,13 +230,13 @@ class SegmentReader:
             wanted = plan.wanted[segment]
             ids = [chunk_id for _, _, chunk_id in wanted]
             try:
-                if pack_id not in self._ciphers:
-                    self.take_header(pack_id, ranges.cut(0, self.header_bytes))
-                cipher, session_id = self._ciphers[pack_id]
+                if known is None:
+                    header = ranges.cut(0, self.header_bytes)
+                    cipher = self.take_header(pack_id, header, location.session_id)
+                    known = cipher, location.session_id
+                cipher, session_id = known
                 if session_id != location.session_id:
-                    raise PackHeaderError(
-                        f"pack {pack_id.hex()} is of another session than the index says"
-                    )
+                    raise _of_another_session(pack_id)
                 stored = ranges.cut(location.segment_offset, location.stored_length)
             except IntegrityError as error:
                 chunks.fail(ids, error)
@@ -269,11 +283,16 @@ class SegmentReader:
 
     # --- pack headers ---------------------------------------------------------------------------
 
-    def take_header(self, pack_id: PackId, data: Bytes) -> PackCipher:
+    def take_header(
+        self, pack_id: PackId, data: Bytes, session_id: bytes | None = None
+    ) -> PackCipher:
         """Read the header of a pack, check it, and return what opens the pack's segments.
 
+        *session_id* is what the index says, if it was asked.
+
         Raises:
-            IntegrityError: it is damaged, of another suite, or sealed with another session key.
+            IntegrityError: it is damaged, of another suite or session, or sealed with another
+                session key.
             SessionKeyMissingError: the key of its session is not at hand.
         """
         try:
@@ -282,6 +301,9 @@ class SegmentReader:
             raise type(error)(f"pack {pack_id.hex()}: {error.message}", hint=error.hint) from error
         if header.suite != self.suite.number:
             raise PackHeaderError(f"pack {pack_id.hex()} has another suite than its vault")
+        # Before its key is asked for: a flipped bit is damage, not a key that is missing.
+        if session_id is not None and session_id != header.session_id:
+            raise _of_another_session(pack_id)
         keys, commitment = self._session(header.session_id)
         if not compare_digest(commitment, header.commitment):
             raise PackHeaderError(f"pack {pack_id.hex()} commits to another session key")
@@ -312,6 +334,10 @@ class SegmentReader:
             keys = SessionKeys.derive(secret, self._vault_id, session_id)
             known = self._derived[session_id] = (keys, commitment)
         return known
+
+
+def _of_another_session(pack_id: PackId) -> PackHeaderError:
+    return PackHeaderError(f"pack {pack_id.hex()} is of another session than the index says")
 
 
 def merge_ranges(ranges: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
