@@ -8,6 +8,8 @@ import pytest
 
 from holdfast.core.python import content, linux
 from holdfast.core.python.content import OpenFile
+from holdfast.core.python.reader import _VALUE_SHARE
+from holdfast.operations.engine import limits
 
 KIB = 1024
 
@@ -198,6 +200,14 @@ def test_attributes_are_the_same_by_descriptor_and_by_place(file: Path) -> None:
     assert linux.attributes(linux.place_of(folder, b"")) == []
     os.close(folder)
     it.close()
+
+
+def test_what_is_stored_of_attributes_and_holes_every_command_can_read_again() -> None:
+    """A reader takes values of a sixteenth of its memory; names come on top: 64 KiB at most."""
+    readable = limits().memory_bytes // _VALUE_SHARE
+
+    assert readable >= linux.ATTRIBUTES_BYTES + (1 << 20)
+    assert readable >= content._MAXIMUM_HOLES * 16
 
 
 def test_attributes_that_would_fill_the_memory_are_refused(

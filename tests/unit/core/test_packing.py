@@ -13,6 +13,7 @@ from holdfast.base.sizes import KIB, padme
 from holdfast.core.python import packing
 from holdfast.core.python.packing import (
     CompletedPack,
+    CompressedSegment,
     PackAssembler,
     Pipeline,
     PlannedChunk,
@@ -241,6 +242,31 @@ class FullDisk:
         written: int = self._write(fd, data[: self._room])
         self._room -= written
         return written
+
+
+def test_after_a_failure_nothing_more_is_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room may come back at once: the number of the segment that was cut off is not used again."""
+    desk = Desk(tmp_path)
+    pipeline = Pipeline(assembler(desk), desk.parameters, threads=1, pending_bytes=1 << 30)
+    taken: list[int] = []
+    real = PackAssembler.add
+
+    def failing(self: PackAssembler, segment: CompressedSegment) -> None:
+        taken.append(segment.raw_length)
+        if len(taken) == 2:
+            raise SpoolError("no room")
+        real(self, segment)
+
+    monkeypatch.setattr(PackAssembler, "add", failing)
+    for kind, chunks in mixed(10):
+        pipeline.submit(kind, chunks)
+
+    with pytest.raises(SpoolError, match="no room"):
+        pipeline.finish()
+    pipeline.close()
+    assert len(taken) == 2
 
 
 @pytest.mark.parametrize("room", [0, 50, 40_000, (1 << 20) - 20, 1 << 20, 1_100_000])

@@ -13,8 +13,9 @@ import pytest
 
 from doubles.trees import disposable_folder
 from holdfast.base.progress import Finding
-from holdfast.core.face import ScanRules
+from holdfast.core.face import NodeRule, ScanRules
 from holdfast.core.python import scan
+from holdfast.core.python.entries import FOLDER_SIZE
 from holdfast.core.python.linux import FOLDER_FLAGS
 
 CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# made by a test\n"
@@ -273,11 +274,10 @@ def test_a_folder_moved_while_it_is_read_is_a_finding(tmp_path: Path) -> None:
     assert {finding.code for finding in findings} == {scan.VANISHED}
 
 
-def test_folders_below_the_format_s_limit_are_not_entered(
+def test_folders_beyond_any_sensible_depth_are_not_entered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """8.1: a folder has at most 1 MiB."""
-    monkeypatch.setattr(scan, "FOLDER_SIZE", 8)
+    monkeypatch.setattr(scan, "_DEEPEST_BYTES", 8)
     make(tmp_path, "abc/def/x", "abc/defg/y")
 
     paths, findings = scanned(tmp_path)
@@ -286,6 +286,43 @@ def test_folders_below_the_format_s_limit_are_not_entered(
     assert [(finding.code, finding.path) for finding in findings] == [
         (scan.UNSUPPORTED, b"abc/defg")
     ]
+
+
+def test_of_folders_with_very_long_paths_only_so_much_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a tree could need more levels than there are, and no backup would ever end well."""
+    monkeypatch.setattr(scan, "_LONG_BYTES", 8)
+    monkeypatch.setattr(scan, "_LONG_ENTRIES", 3)
+    make(tmp_path, "abc/def/x", "abc/defg/x", "abc/defg/y", "abc/defg/z", "abc/defh/x", "b")
+
+    paths, findings = scanned(tmp_path)
+
+    taken = [b"abc/defg/x", b"abc/defg/y", b"abc/defg/z"]
+    assert paths == [b"abc", b"b", b"abc/def", b"abc/defg", b"abc/defh", b"abc/def/x", *taken]
+    assert [(finding.code, finding.path) for finding in findings] == [
+        (scan.UNSUPPORTED, b"abc/defh")
+    ]
+
+
+def test_all_that_is_taken_fits_into_sixteen_levels() -> None:
+    """8.2: inner nodes have two children at least, and four over keys that are not so long."""
+    key = scan._LONG_BYTES + len(b"\0" + b"n" * 255)
+
+    assert 4 * (64 + key) <= NodeRule().maximum_cost
+    assert scan._LONG_ENTRIES <= 2**13
+    assert scan._DEEPEST_BYTES < FOLDER_SIZE
+
+
+def test_a_name_that_is_listed_twice_is_one_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is replaced meanwhile gets a new place at the end of a folder of tmpfs."""
+    make(tmp_path, "again", "other")
+    real = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda fd: [*real(fd), "again"])
+
+    assert scanned(tmp_path)[0] == [b"again", b"other"]
 
 
 def test_an_abandoned_scan_leaves_nothing_open(tmp_path: Path) -> None:

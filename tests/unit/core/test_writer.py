@@ -347,6 +347,33 @@ def test_a_file_that_changes_while_it_is_read_is_stored_as_it_was_read(
     assert entry.mtime_ns == 5
 
 
+@pytest.mark.parametrize("year_ns", [10**19, -(10**19)])
+def test_times_beyond_what_a_tree_holds_do_not_end_a_backup(
+    tmp_path: Path, source: Path, year_ns: int
+) -> None:
+    """Anybody may set them: ext4 goes up to the year 2446, others further."""
+    (source / "folder").mkdir()
+    (source / "odd").write_bytes(b"content")
+    for path in (source / "odd", source / "folder"):
+        os.utime(path, ns=(year_ns, year_ns))
+    found = {
+        name: path.stat().st_mtime_ns
+        for name, path in ((b"odd", source / "odd"), (b"folder", source / "folder"))
+    }
+    desk = Desk(tmp_path)
+    written = desk.backup(source)
+    tree = desk.tree(written.root)
+
+    assert desk.stored(tree[b"odd"]) == b"content"
+    beyond = [name for name, time in sorted(found.items()) if not -(2**63) <= time < 2**63]
+    assert [(one.code, one.path) for one in desk.findings] == [
+        (scan.UNSUPPORTED, name) for name in beyond
+    ]
+    for name, time in found.items():
+        assert tree[name].mtime_ns == min(max(time, -(2**63)), 2**63 - 1)
+    assert desk.backup(source, written.state).root == written.root
+
+
 # --- how runs end ---------------------------------------------------------------------------------
 
 
@@ -422,6 +449,29 @@ def test_a_full_spool_ends_a_run_and_leaves_nothing_behind(
         desk.backup(source)
     assert caught.value.code == "H581"
     assert list(desk.spool.iterdir()) == []
+
+
+def test_a_spool_that_vanishes_is_said_and_its_files_need_not_be_removable(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drive that is pulled out: the error of the writing comes first, and is ours."""
+    for number in range(1000):
+        (source / f"{number}").write_bytes(os.urandom(20_000))
+    desk = Desk(tmp_path)
+    fd = os.open(source, FOLDER_FLAGS)
+    run = desk.writer().files(fd, scan.ScanRules(), None, started_ns=LONG_AFTER)
+    while not any(isinstance(event, Store) for event in run.step(0)):
+        pass
+
+    def pulled_out(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", pulled_out)
+        patch.setattr(Path, "unlink", pulled_out)
+        with pytest.raises(SpoolError):
+            desk.pump(run)
+    os.close(fd)
 
 
 def test_a_run_leaves_no_descriptor_open(tmp_path: Path) -> None:

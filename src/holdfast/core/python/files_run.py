@@ -54,6 +54,8 @@ _TYPES: Final = {
 }
 _RACY_NS: Final = 2_000_000_000
 """A file changed this shortly before a scan may change again without a trace (8.5)."""
+_EARLIEST, _LATEST = -(1 << 63), (1 << 63) - 1
+"""Times in ns that a tree can hold: from 1677 to 2262. File systems go beyond (8.3)."""
 _REMEMBERED_LINKS: Final = 100_000
 _SEVERAL: Final = 2
 _MODES, _UIDS, _GIDS, _MTIMES, _CTIMES, _INODES, _SIZES = range(5, 12)
@@ -143,6 +145,9 @@ class FilesRun(StoringRun):
                 entry = yield from self._read_large(part, name, entry)
             if entry is None:
                 continue
+            if entry.mtime_ns in {_EARLIEST, _LATEST}:
+                detail = "its time is beyond the years 1678 to 2261, the nearest one is stored"
+                self._found(Finding(scan.UNSUPPORTED, part.path(name), detail))
             columns.append(entry)
             unseen += entry.size
             if unseen >= PAUSE_BYTES:
@@ -160,16 +165,23 @@ class FilesRun(StoringRun):
     # --- unchanged ----------------------------------------------------------------------------
 
     def _come_again(self, recorded: RecordedSection, status: Sequence[os.stat_result]) -> bool:
-        """Say whether all entries of a section are as they are recorded, and all that they need.
+        """Say whether all entries of a section are as they are recorded, and all that they need."""
+        try:
+            is_recorded = self._is_recorded(recorded.section, status)
+        except struct.error:  # a time beyond what a tree can hold
+            return False
+        return is_recorded and self._store.rely_on_all(self._places.of(recorded))
+
+    def _is_recorded(self, section: LeafSection, status: Sequence[os.stat_result]) -> bool:
+        """Say whether all entries of a section are as they are recorded.
 
         This is what nearly every folder comes to. Packed columns are compared as a whole, which
         takes a fifth of the time that it takes entry by entry.
         """
-        section = recorded.section
         count = section.count
         modes = [one.st_mode for one in status]
         ctimes = [one.st_ctime_ns for one in status]
-        if (
+        return not (
             section.packed(_CTIMES) != struct.pack(f"<{count}q", *ctimes)
             or section.packed(_MTIMES)
             != struct.pack(f"<{count}q", *[one.st_mtime_ns for one in status])
@@ -185,9 +197,7 @@ class FilesRun(StoringRun):
             or section.packed(_UIDS) != struct.pack(f"<{count}I", *[one.st_uid for one in status])
             or section.packed(_GIDS) != struct.pack(f"<{count}I", *[one.st_gid for one in status])
             or EXTENT_MAP in section.extent_counts
-        ):
-            return False
-        return self._store.rely_on_all(self._places.of(recorded))
+        )
 
     def _unchanged(
         self, piece: scan.Slice, sections: list[RecordedSection]
@@ -426,6 +436,10 @@ def _version(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
+def _storable(time_ns: int) -> int:
+    return min(max(time_ns, _EARLIEST), _LATEST)
+
+
 def _entry(
     prefix: bytes,
     name: bytes,
@@ -441,8 +455,8 @@ def _entry(
         status.st_mode & 0o7777,
         status.st_uid,
         status.st_gid,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
+        _storable(status.st_mtime_ns),
+        _storable(status.st_ctime_ns),
         status.st_ino,
         *content[:4],
         rare,

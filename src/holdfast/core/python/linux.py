@@ -14,8 +14,9 @@ FOLDER_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXE
 _NO_ATIME: Final = os.O_NOATIME
 """Allowed to the owner and to root only."""
 
-ATTRIBUTES_BYTES: Final = 16 << 20
-"""Attributes of one item beyond this are refused: they are held in memory together."""
+ATTRIBUTES_BYTES: Final = 4 << 20
+"""Attributes of one item beyond this are refused: they are held in memory together, by readers too,
+which take values of a sixteenth of their memory at most."""
 _NO_ATTRIBUTE: Final = frozenset({errno.ENOTSUP, errno.ENODATA, errno.EPERM})
 """EPERM: the name spaces ``trusted`` and ``security`` are not for everybody."""
 

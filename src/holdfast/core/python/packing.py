@@ -10,7 +10,7 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -250,7 +250,9 @@ class _OpenPack:
         """Remove what was spooled."""
         with suppress(SpoolError):
             self._close_file()
-        self._path.unlink(missing_ok=True)
+        # What the disk under the spool no longer takes must not hide the error that was first.
+        with suppress(OSError):
+            self._path.unlink()
 
     def _contents(self) -> PackKind:
         kinds = {segment.kind for segment in self._segments}
@@ -324,7 +326,8 @@ class PackAssembler:
             pack.abandon()
         self._open.clear()
         for completed in self.take_completed():
-            completed.path.unlink(missing_ok=True)
+            with suppress(OSError):
+                completed.path.unlink()
 
     def _place_held(self, slot: int) -> None:
         held, self._held = self._held, []
@@ -364,6 +367,7 @@ class Pipeline:
         self._pending_limit = pending_bytes
         self._pending: deque[tuple[Future[None], int]] = deque()
         self._pending_bytes = 0
+        self._has_failed = False
         self._compressors = ThreadPoolExecutor(threads, thread_name_prefix="holdfast-compress")
         self._packer = ThreadPoolExecutor(1, thread_name_prefix="holdfast-pack")
 
@@ -406,7 +410,14 @@ class Pipeline:
         future.result()
 
     def _pack(self, compressed: "Future[CompressedSegment]") -> None:
-        self._assembler.add(compressed.result())
+        if self._has_failed:
+            # A pack that took half of a segment takes no more: not under the same number again.
+            raise CancelledError
+        try:
+            self._assembler.add(compressed.result())
+        except BaseException:
+            self._has_failed = True
+            raise
 
     def _compress(self, kind: int, chunks: Sequence[PlannedChunk]) -> CompressedSegment:
         compressor = getattr(self._local, "compressor", None)

@@ -18,7 +18,6 @@ from typing import Final
 from holdfast.base.progress import Finding
 from holdfast.core.face import ScanRules
 from holdfast.core.python import linux
-from holdfast.core.python.entries import FOLDER_SIZE
 from holdfast.policy.patterns import Patterns, compile_patterns
 
 SLICE_ENTRIES: Final = 2048
@@ -27,10 +26,20 @@ _OPEN_FOLDERS: Final = 64
 """Folders held open on the way down; deeper trees open their upper folders again."""
 
 _NAMES: Final = sys.getfilesystemencoding()
+_DEEPEST_BYTES: Final = 64 << 10
+"""Folders with a longer path are not entered; PATH_MAX is 4 KiB. Every level of a chain holds its
+whole path, here and in the tree: all of them together cost the square of it."""
+_LONG_BYTES: Final = 15 << 10
+_LONG_ENTRIES: Final = 4096
+"""What is taken from folders with a path longer than that, all together. Inner nodes over such keys
+have two or three children, and a tree has 16 levels at most (vault-format.md 8.2): folders that
+were made for it could end every backup."""
 
 _CACHE_TAG: Final = b"CACHEDIR.TAG"
 _CACHE_SIGNATURE: Final = b"Signature: 8a477f597d28d172789f06886806bc55"
 """https://bford.info/cachedir/"""
+
+_TOO_DEEP: Final = "too deep: nothing below it is taken"
 
 UNREADABLE: Final = "unreadable"
 VANISHED: Final = "vanished"
@@ -85,6 +94,7 @@ class Scanner:
         self._levels: list[_Level] = []
         # Those of the levels that are open, but the root: upper ones first.
         self._open: deque[_Level] = deque()
+        self._long_left = _LONG_ENTRIES
         self._root_fd = root_fd
         self._root_status = os.fstat(root_fd)
 
@@ -114,12 +124,18 @@ class Scanner:
 
     def _list(self, level: _Level, fd: int) -> Iterator[Slice]:
         try:
+            # A name that is replaced while the folder is listed may come twice (tmpfs, btrfs).
             # `os.fsencode` without its frame of Python for each name.
-            names = sorted([name.encode(_NAMES, "surrogateescape") for name in os.listdir(fd)])
+            names = sorted({name.encode(_NAMES, "surrogateescape") for name in os.listdir(fd)})
         except OSError as error:
             self._report(_path(level.prefix)[:-1], error)
             return
         names = self._chosen(level, fd, names)
+        if len(level.prefix) > _LONG_BYTES:
+            self._long_left -= len(names)
+            if self._long_left < 0:
+                self._found(Finding(UNSUPPORTED, _path(level.prefix)[:-1], _TOO_DEEP))
+                return
         for start in range(0, len(names), SLICE_ENTRIES):
             piece = self._examine(level, fd, names[start : start + SLICE_ENTRIES])
             if piece.names:
@@ -193,8 +209,8 @@ class Scanner:
         return Slice(fd, level.prefix, names, found)
 
     def _may_enter(self, path: bytes, status: os.stat_result) -> bool:
-        if len(path) >= FOLDER_SIZE:
-            self._found(Finding(UNSUPPORTED, path, "too deep: nothing below it is taken"))
+        if len(path) >= _DEEPEST_BYTES:
+            self._found(Finding(UNSUPPORTED, path, _TOO_DEEP))
             return False
         return not self._rules.one_file_system or status.st_dev == self._root_status.st_dev
 

@@ -63,7 +63,8 @@ class StateWriter:
         """Remove the file."""
         with suppress(OSError):  # what cannot be flushed is of no use any more
             self._file.close()
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.unlink()
 
     def _append(self, kind: int, node_id: bytes, node: bytes) -> None:
         with self._spooling():

@@ -1,6 +1,7 @@
 """What storing files and storing a stream have in common: content, tree, packs, the end."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -67,7 +68,8 @@ class StoringRun(GeneratorRun[Written]):
     def _release(self) -> None:
         self._store.close()
         for path in self._unstored.values():
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
         if self._state is not None:
             self._state.abandon()
 
