@@ -1,5 +1,6 @@
 """What a restore does with what is there already, and as whom it runs."""
 
+import errno
 import os
 import resource
 import traceback
@@ -7,10 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
-from doubles.engine_store import EVERYTHING, EngineStore
+from doubles.engine_store import EVERYTHING, EngineStore, open_folder
+from doubles.hostile_chapters import ACL_FOR_ONE_MORE_USER
 from doubles.trees import build_small_tree, remove_tree
+from holdfast.core.python import linux_restore, restore_folders
 from holdfast.core.python.entries import FILE, FOLDER, Entry
+from holdfast.core.python.restore_folders import Level, RestoreFolders
 from holdfast.core.restore_rules import RestoreRules
 
 NOBODY = 65534
@@ -108,11 +113,175 @@ def test_temporary_files_of_a_restore_that_died_are_removed(
     store, root, target = written
     (target / ".holdfast-0123456789abcdef").write_bytes(b"half")
     (target / ".holdfast-of-mine").write_bytes(b"whole")
+    (target / ".holdfast-notes-of-mine-1").write_bytes(b"as long as the first")
 
     store.restore(root, target, rules("if-changed"))
 
     assert not (target / ".holdfast-0123456789abcdef").exists()
     assert (target / ".holdfast-of-mine").exists()
+    assert (target / ".holdfast-notes-of-mine-1").exists()
+
+
+def test_whatever_a_restore_removes_its_plan_names(
+    written: tuple[EngineStore, bytes, Path],
+) -> None:
+    """But for what an earlier restore left behind itself."""
+    store, root, target = written
+    for name in (".holdfast-0123456789abcdef", ".holdfast-notes-of-mine-1", ".holdfast-mine"):
+        (target / name).write_bytes(b"mine")
+    choice = rules("if-changed", delete=True)
+    with open_folder(target) as fd:
+        store.pump(store.reader.extras(root, (), fd, choice))
+    planned = [(one.code, one.path) for one in store.findings]
+
+    result = store.restore(root, target, choice)
+
+    assert planned == [
+        ("additional", b".holdfast-mine"),
+        ("additional", b".holdfast-notes-of-mine-1"),
+    ]
+    assert result.removed == 2
+
+
+@pytest.mark.parametrize("is_dropped", [False, True])
+def test_folders_that_keep_their_metadata_keep_their_mode(
+    written: tuple[EngineStore, bytes, Path],
+    is_dropped: bool,  # noqa: FBT001 - a parameter of pytest
+) -> None:
+    """Its owner needs the right to write in it, and only as long as that takes."""
+    store, root, target = written
+    (target / "folder").mkdir(mode=0o555)
+    modes: list[int] = []
+    with open_folder(target) as fd:
+        run = store.reader.restore(root, (), fd, rules("never"))
+        if is_dropped:
+            real = RestoreFolders._prepare
+
+            def dropped(self: RestoreFolders, level: Level) -> None:
+                real(self, level)
+                modes.append((target / "folder").stat().st_mode & 0o777)
+                if level.name == b"folder":
+                    raise KeyboardInterrupt
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(RestoreFolders, "_prepare", dropped)
+                with pytest.raises(KeyboardInterrupt):
+                    store.pump(run)
+            assert modes[-1] == 0o755
+        else:
+            store.pump(run)
+            assert (target / "folder/file").exists()
+
+    assert (target / "folder").stat().st_mode & 0o777 == 0o555
+    (target / "folder").chmod(0o755)
+
+
+def test_a_folder_that_takes_no_new_mode_does_not_end_a_restore(
+    written: tuple[EngineStore, bytes, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something that takes no writes may be mounted there."""
+    store, root, target = written
+    (target / "folder").mkdir(mode=0o555)
+
+    real = os.fchmod
+
+    def read_only(fd: int, mode: int) -> None:
+        if os.path.samestat(os.fstat(fd), (target / "folder").stat()):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        real(fd, mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fchmod", read_only)
+        store.restore(root, target, rules("never"))
+
+    assert (target / "file").exists()
+    (target / "folder").chmod(0o755)
+
+
+def test_many_new_folders_get_their_metadata_also_where_nothing_is_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only some are remembered with all that is to become of them, but all that they are new."""
+    monkeypatch.setattr(restore_folders, "_LISTED", 2)
+    source, target = tmp_path / "source", tmp_path / "target"
+    for number in range(7):
+        (source / f"{number}").mkdir(parents=True)
+        (source / f"{number}/file").write_bytes(b"file")
+        (source / f"{number}").chmod(0o555)
+        os.utime(source / f"{number}", ns=(number, number))
+    target.mkdir()
+    store = EngineStore(tmp_path / "spool")
+
+    store.restore(store.write(source).root, target, rules("never"))
+
+    for number in range(7):
+        status = (target / f"{number}").stat()
+        assert (status.st_mode & 0o777, status.st_mtime_ns) == (0o555, number)
+    for folder in (source, target):
+        for one in folder.iterdir():
+            one.chmod(0o755)
+
+
+def test_nothing_inherits_an_acl_of_the_target(tmp_path: Path) -> None:
+    """Nor by a folder on the way to what is restored, which is not an entry of it."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "a/b").mkdir(parents=True)
+    (source / "a/b/file").write_bytes(b"file")
+    (source / "a/b/file").chmod(0o640)
+    target.mkdir()
+    os.setxattr(target, "system.posix_acl_default", ACL_FOR_ONE_MORE_USER)
+    store = EngineStore(tmp_path / "spool")
+
+    store.restore(store.write(source).root, target, rules("if-changed"), [b"a/b/file"])
+
+    assert os.listxattr(target / "a/b/file") == []
+    assert os.listxattr(target / "a") == []
+    assert (target / "a/b/file").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize(("name", "codes"), [("user.more", ["attribute"]), ("system.nfs4_acl", [])])
+def test_attributes_that_cannot_be_removed_cost_nothing_else(
+    written: tuple[EngineStore, bytes, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    codes: list[str],
+) -> None:
+    """NFS lists its access control as an attribute, and does not let it be removed."""
+    store, root, target = written
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listxattr", lambda *_, **__: [name])
+        patch.setattr(os, "getxattr", lambda *_, **__: b"value")
+        patch.setattr(os, "removexattr", refused)
+        patch.setattr(linux_restore, "has_attribute", lambda *_: False)
+        store.restore(root, target, EVERYTHING)
+
+    assert [one.code for one in store.findings] == codes
+    assert (target / "folder/file").read_bytes() == b"stored"
+
+
+def test_a_folder_whose_attributes_are_damaged_comes_back_for_its_owner(tmp_path: Path) -> None:
+    """With all that is in it: an ACL that is lost may have allowed less than the mode says."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "folder").mkdir(parents=True, mode=0o775)
+    (source / "folder/file").write_bytes(b"inside")
+    os.setxattr(source / "folder", "user.long", b"x" * 2000)
+    store = EngineStore(tmp_path / "spool")
+    root = store.write(source).root
+    target.mkdir()
+    (leaf,) = store.pump(store.reader.list(root, b"", None, 10))
+    assert leaf.xattrs is not None
+    for chunk in leaf.xattrs.ids:
+        del store.index.places[blake3(chunk, key=b"l" * 32).digest(length=20)]
+
+    store.restore(root, target)
+
+    assert [(one.code, one.path) for one in store.findings] == [("H540", b"folder")]
+    assert (target / "folder/file").read_bytes() == b"inside"
+    assert (target / "folder").stat().st_mode & 0o7777 == 0o700
 
 
 def test_a_comparison_names_each_difference(written: tuple[EngineStore, bytes, Path]) -> None:

@@ -13,7 +13,7 @@ from holdfast.core.python.entries import FOLDER, Entry
 from holdfast.core.python.leaves import Leaf
 from holdfast.core.python.node_reader import LeafCursor, NodeReader, Work
 from holdfast.core.python.reading_run import ReadingRun
-from holdfast.core.python.restore_folders import TEMPORARY, refusal
+from holdfast.core.python.restore_folders import is_temporary, refusal
 from holdfast.core.python.selection import KeyRange, Selection
 from holdfast.core.python.target_folders import LookingStack, components, is_mount
 from holdfast.core.reader_errors import TargetError
@@ -140,5 +140,5 @@ def _names(fd: int) -> dict[bytes, bool]:
         return {
             os.fsencode(entry.name): entry.is_dir(follow_symlinks=False)
             for entry in entries
-            if not entry.name.startswith(os.fsdecode(TEMPORARY))
+            if not (is_temporary(os.fsencode(entry.name)) and entry.is_file(follow_symlinks=False))
         }

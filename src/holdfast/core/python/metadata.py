@@ -17,6 +17,9 @@ _SETUID_AND_GID: Final = stat.S_ISUID | stat.S_ISGID
 _ACLS: Final = (linux.ACCESS_ACL, linux.DEFAULT_ACL)
 _SYSTEMS_OWN: Final = frozenset({b"security.selinux", b"security.ima", b"security.evm"})
 """Attributes that the system itself gives and takes."""
+_OF_THE_SYSTEM: Final = b"system."
+"""But for ACLs, these are views of what file systems keep elsewhere: NFS lists its own access
+control so (``system.nfs4_acl``) and refuses to remove it."""
 
 OWNER: Final = "owner"
 ATTRIBUTE: Final = "attribute"
@@ -99,8 +102,13 @@ class Metadata:
     ) -> None:
         there = linux.attributes_of(place)
         for name in there.keys() - wanted.keys() - _SYSTEMS_OWN:
+            if name.startswith(_OF_THE_SYSTEM) and name not in _ACLS:
+                continue
             if (name in _ACLS) == acls or not wanted:
-                linux.remove_attribute(place, name)
+                try:
+                    linux.remove_attribute(place, name)
+                except linux.REFUSED:
+                    self.note(ATTRIBUTE, path)
         for name, value in wanted.items():
             if (name in _ACLS) != acls or there.get(name) == value:
                 continue

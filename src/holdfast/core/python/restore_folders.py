@@ -1,6 +1,7 @@
 """The folders of a restore: made, entered, swept and finished, the deepest first."""
 
 import os
+import re
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,7 +31,7 @@ from holdfast.core.reader_errors import TreeShapeError
 from holdfast.core.restore_rules import RestoreRules
 
 TEMPORARY: Final = b".holdfast-"
-_TEMPORARY_SIZE: Final = len(TEMPORARY) + 16
+_IS_TEMPORARY: Final = re.compile(re.escape(TEMPORARY) + rb"[0-9a-f]{16}").fullmatch
 _LISTED: Final = 4096
 """Sub-folders whose entries are remembered; others are looked up when they are entered."""
 _OWNERS_RIGHTS: Final = stat.S_IRWXU
@@ -40,6 +41,8 @@ NOT_RESTORED: Final = "not-restored"
 NOT_REMOVED: Final = "not-removed"
 
 Owner = tuple[int, int]
+_Placed = tuple[Entry, Owner, dict[bytes, bytes]]
+"""What becomes of a folder: its entry, its owner here, its attributes."""
 Found = Callable[[Finding], None]
 
 
@@ -54,6 +57,7 @@ class Level(PlainLevel):
         "inherits_acl",
         "is_new",
         "learned",
+        "lent",
         "listed",
         "owner",
         "xattrs",
@@ -64,7 +68,7 @@ class Level(PlainLevel):
         fd: int,
         name: bytes,
         folder: bytes,
-        placed: tuple[Entry, Owner, dict[bytes, bytes]] | None,
+        placed: _Placed | None,
         *,
         is_new: bool,
     ) -> None:
@@ -81,7 +85,10 @@ class Level(PlainLevel):
         self.learned: Owner | None = None
         """Whose a new file in this folder is."""
         self.inherits_acl = False
-        self.listed: dict[bytes, tuple[Entry, Owner]] = {}
+        self.lent: int | None = None
+        """The mode that it had, where its owner got more rights to let us work in it."""
+        self.listed: dict[bytes, tuple[Entry, Owner] | None] = {}
+        """Sub-folders that were placed and have not been entered yet."""
 
     def path(self, name: bytes) -> bytes:
         """Return the path of something in this folder, below the root of the tree."""
@@ -111,6 +118,8 @@ class RestoreFolders:
         self._owners: Final = LocalOwners(numeric_ids=rules.numeric_ids)
         self._levels: list[Level] = []
         self._blocked: set[bytes] = set()
+        self._without: set[bytes] = set()
+        """Paths of folders whose attributes are damaged, which has been reported."""
         self._deletes = rules.delete
         self.removed = 0
 
@@ -119,8 +128,9 @@ class RestoreFolders:
         self._deletes = False
 
     def close(self) -> None:
-        """Close all folders as they are."""
+        """Close all folders as they are; rights that were lent are taken back."""
         for level in self._levels:
+            _take_back(level)
             close_level(level)
         self._levels.clear()
 
@@ -131,7 +141,7 @@ class RestoreFolders:
         if self._rules.onto_target:
             try:
                 entry, owner = yield from self._look_up(run, *split_path(self._rules.strip_prefix))
-                placed = (entry, owner, (yield from self.xattrs(run, entry)))
+                placed = yield from self._placed(run, entry, owner, b"", is_new=False)
             except BaseException:
                 os.close(fd)
                 raise
@@ -178,22 +188,39 @@ class RestoreFolders:
         if level.fd is None:
             return
         name = entry.name
-        xattrs = yield from self.xattrs(run, entry)
         is_new = self._make(level, name)
         if is_new is None:
             self.block(level, name)
             return
         if not is_new:
             level.existing.add(name)
-        if len(level.listed) >= _LISTED:
-            level.listed.clear()
-        level.listed[name] = (entry, owner)
-        if is_new or self._changes_metadata(level.folder + name + b"\0"):
+        level.listed[name] = (entry, owner) if len(level.listed) < _LISTED else None
+        placed = yield from self._placed(run, entry, owner, level.path(name), is_new=is_new)
+        if placed is not None and (is_new or self._changes_metadata(level.folder + name + b"\0")):
             fd = linux.open_folder(level.fd, name)
             try:
-                self._metadata.open_thing(fd, entry, owner, xattrs, level.path(name))
+                self._metadata.open_thing(fd, *placed, level.path(name))
             finally:
                 os.close(fd)
+
+    def _placed(
+        self, run: Fetcher, entry: Entry, owner: Owner, path: bytes, *, is_new: bool
+    ) -> Work[_Placed | None]:
+        """Return the metadata that a folder gets; None if it keeps those that it has.
+
+        Attributes that are damaged cost themselves, not all that is in the folder. What they
+        allowed to whom is not known then: a new folder is its owner's only.
+        """
+        try:
+            return entry, owner, (yield from self.xattrs(run, entry))
+        except IntegrityError as error:
+            if path not in self._without:
+                self._without.add(path)
+                detail = f"its attributes are damaged: {error.message}"
+                self._found(Finding(error.code, path, detail))
+            if not is_new:
+                return None
+            return entry._replace(mode=entry.mode & _OWNERS_RIGHTS), owner, {}
 
     def block(self, level: Level, name: bytes) -> None:
         """Leave out a folder with all in it, for a reason that has been reported."""
@@ -252,20 +279,23 @@ class RestoreFolders:
         if folder in self._blocked or above.fd is None:
             return None
         try:
-            entry, owner = above.listed.get(name) or (
+            is_listed, is_made = name in above.listed, False
+            # Nobody comes back to a folder that was left.
+            entry, owner = above.listed.pop(name, None) or (
                 yield from self._look_up(run, above.folder, name)
             )
             if entry.type != FOLDER:
                 raise TreeShapeError("it holds entries and is no folder")
-            xattrs = yield from self.xattrs(run, entry)
-            is_new = name in above.listed and name not in above.existing
-            if name not in above.listed:
+            is_new = is_listed and name not in above.existing
+            if not is_listed:
                 made = self._make(above, name)
                 if made is None:
                     self.block(above, name)
                     return None
-                is_new = made
+                is_new = is_made = made
+            placed = yield from self._placed(run, entry, owner, path, is_new=is_new)
             above.existing.discard(name)
+            mode = None if is_new else _mode_of(above.fd, name)
             fd = linux.open_folder(above.fd, name)
         except IntegrityError as error:
             self._found(Finding(error.code, path, error.message))
@@ -275,8 +305,27 @@ class RestoreFolders:
             self._found(Finding(NOT_RESTORED, path, error.strerror or "it cannot be opened"))
             self.block(above, name)
             return None
-        level = Level(fd, name, folder, (entry, owner, xattrs), is_new=is_new)
-        self._prepare(level)
+        level = Level(fd, name, folder, placed, is_new=is_new)
+        if mode is not None and mode & _OWNERS_RIGHTS != _OWNERS_RIGHTS:
+            level.lent = mode
+        return self._entered(level, above, is_made=is_made)
+
+    def _entered(self, level: Level, above: Level, *, is_made: bool) -> Level | None:
+        """Make a folder ready for work in it; None after a finding."""
+        try:
+            if is_made and level.fd is not None:
+                # It was not among the entries that are restored: what it inherits from a folder
+                # that was there would go on to what is made in it.
+                linux.remove_attribute(level.fd, linux.DEFAULT_ACL)
+            self._prepare(level)
+        except BaseException as error:
+            _take_back(level)
+            close_level(level)
+            if not isinstance(error, OSError):
+                raise
+            self._found(Finding(NOT_RESTORED, above.path(level.name), refusal(error)))
+            self.block(above, level.name)
+            return None
         return level
 
     def _prepare(self, level: Level) -> None:
@@ -286,9 +335,11 @@ class RestoreFolders:
             return
         mode = stat.S_IMODE(os.fstat(fd).st_mode)
         if level.name and mode & _OWNERS_RIGHTS != _OWNERS_RIGHTS:
-            # Not ours: then what follows says so. It gets its own mode when it is left.
-            with suppress(PermissionError):
+            # Not ours, or nothing can be written there: then what follows says so. It gets its own
+            # mode, or this one again, when it is left.
+            with suppress(OSError):
                 os.fchmod(fd, mode | _OWNERS_RIGHTS)
+                level.lent = mode if level.lent is None else level.lent
         if level.is_new:
             if linux.DEFAULT_ACL in level.xattrs:
                 # New things would inherit from it; it comes back when the folder is left.
@@ -297,7 +348,7 @@ class RestoreFolders:
         level.inherits_acl = linux.has_attribute(fd, linux.DEFAULT_ACL)
         names = linux.names_of(fd)
         for name in names:
-            if name.startswith(TEMPORARY) and len(name) == _TEMPORARY_SIZE:
+            if is_temporary(name):
                 with suppress(OSError):
                     if stat.S_ISREG(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
                         os.unlink(name, dir_fd=fd)
@@ -324,6 +375,8 @@ class RestoreFolders:
                 self._found(Finding(NOT_RESTORED, self._levels[-1].path(b"")[:-1], detail))
         if level.entry is not None and (level.is_new or self._changes_metadata(level.folder)):
             self._finish_level(level, level.entry)
+        else:
+            _take_back(level)
         close_level(level)
 
     def _changes_metadata(self, folder: bytes) -> bool:
@@ -359,6 +412,22 @@ class RestoreFolders:
                 continue
             except OSError as error:
                 self._found(Finding(NOT_REMOVED, path, refusal(error)))
+
+
+def _mode_of(folder_fd: int, name: bytes) -> int:
+    return stat.S_IMODE(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode)
+
+
+def _take_back(level: Level) -> None:
+    """Give a folder the mode that it had before somebody had to work in it."""
+    if level.lent is not None and level.fd is not None:
+        with suppress(OSError):
+            os.fchmod(level.fd, level.lent)
+
+
+def is_temporary(name: bytes) -> bool:
+    """Say whether a file of this name is what a restore that was cut short left behind."""
+    return _IS_TEMPORARY(name) is not None
 
 
 def refusal(error: Exception) -> str:
