@@ -8,6 +8,7 @@ from typing import Literal, Protocol, cast
 
 from holdfast.base.progress import Silence
 from holdfast.core import Entry, EntryKind
+from holdfast.core.reader_errors import NotAFolderError, PathNotFoundError
 from holdfast.operations.context import Context
 from holdfast.operations.opening import opened, unlocked
 from holdfast.operations.point_reader import PointReader, open_point
@@ -121,14 +122,15 @@ def find(reader: PointReader, path: bytes) -> DetailedEntry:
         PathNotInPointError: it is not there.
     """
     folder, _, name = path.rpartition(b"/")
-    if folder and find(reader, folder).kind != "folder":
-        raise _not_there(path)
     after = folder_key(folder) + b"\0" + name[:-1] if name else None
-    for entry in _folder_entries(reader, folder, after):
-        if entry.name == name:
-            return entry
-        if entry.name > name:
-            break
+    try:
+        for entry in _folder_entries(reader, folder, after):
+            if entry.name == name:
+                return entry
+            if entry.name > name:
+                break
+    except (PathNotFoundError, NotAFolderError):
+        pass
     raise _not_there(path)
 
 
