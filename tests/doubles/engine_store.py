@@ -92,7 +92,7 @@ class EngineStore:
         self.findings: list[Finding] = []
         self.fetches: list[Fetch] = []
         self.random = CountedRandom("engine store")
-        self.limits = Limits(memory_bytes=memory_bytes, threads=1, readers=1)
+        self.limits = Limits(memory_bytes=memory_bytes, threads=1)
         settings: dict[str, Any] = {
             "suite": suite,
             "chunk_min": 4096,

@@ -55,7 +55,7 @@ from holdfast.vault.verify import verify
 PASSWORD = "correct horse"
 SECOND_PASSWORD = "battery staple"
 PATIENCE_SECONDS = 600.0
-LIMITS = Limits(memory_bytes=32 << 20, threads=1, readers=1)
+LIMITS = Limits(memory_bytes=32 << 20, threads=1)
 TINY = VaultObject(
     authority_public_key=bytes(32),
     nonce=bytes(32),

@@ -45,7 +45,7 @@ from holdfast.vault.states import ClosedVault, Machine, ReadableVault, WritableV
 Start = Callable[[Writer, Path | None, int], Run[Written]]
 
 PASSWORD = "correct horse"
-LIMITS = Limits(memory_bytes=32 << 20, threads=2, readers=2)
+LIMITS = Limits(memory_bytes=32 << 20, threads=2)
 SMALL = VaultObject(
     authority_public_key=bytes(32),
     nonce=bytes(32),

@@ -198,7 +198,7 @@ class Desk:
             self.parameters,
             self.index,  # type: ignore[arg-type]  # all that a writer wants of one
             self.spool,
-            Limits(memory_bytes=self.memory_bytes, threads=self.threads, readers=1),
+            Limits(memory_bytes=self.memory_bytes, threads=self.threads),
             CountedRandom(f"desk {self._writers}"),
         )
 

@@ -121,8 +121,6 @@ class Limits:
 
     memory_bytes: int
     threads: int
-    readers: int
-    bytes_per_second: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from holdfast.core.python.engine import PythonEngine
 _MEMORY_BYTES: Final = 128 * MIB
 _THREADS_MOST: Final = 4
 """More do not pay for the plain engine: what holds the interpreter's lock is most of the rest."""
-_READERS: Final = 4
 _MALLOC_SETTINGS: Final = ((-3, 32 * MIB), (-1, 64 * MIB), (-8, 1))
 """M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_ARENA_MAX of mallopt(3)."""
 
@@ -43,5 +42,4 @@ def limits() -> Limits:
     return Limits(
         memory_bytes=_MEMORY_BYTES,
         threads=min(_THREADS_MOST, os.cpu_count() or 1),
-        readers=_READERS,
     )
