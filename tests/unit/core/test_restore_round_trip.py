@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,78 @@ def test_a_restore_that_was_cut_short_goes_on(tmp_path: Path) -> None:
         assert store.findings == []
         assert differences(source, target) == ""
         assert not list(target.rglob(".holdfast-*"))
+
+
+def test_a_file_has_its_size_only_when_its_data_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Size and time are what ``if-changed`` goes by, and a power cut may come in between.
+
+    File systems write the size of a file that grows after the data; one that is set beforehand
+    would be there at once.
+    """
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    target.mkdir()
+    (source / "plain").write_bytes(os.urandom(300_000))
+    for name, end in (("hole", 300_000), ("ends-in-hole", 400_000)):
+        with (source / name).open("wb") as file:
+            file.write(os.urandom(100_000))
+            file.seek(200_000)
+            file.write(os.urandom(100_000))
+            file.truncate(end)
+    store = EngineStore(tmp_path / "spool")
+    written = store.write(source)
+    events: dict[int, list[tuple[str, int]]] = {}
+
+    def watch(name: str) -> None:
+        real = getattr(os, name)
+
+        def watched(fd: int, *arguments: object) -> object:
+            answer = real(fd, *arguments)
+            status = os.fstat(fd)
+            events.setdefault(status.st_ino, []).append((name, status.st_size))
+            return answer
+
+        monkeypatch.setattr(os, name, watched)
+
+    for name in ("pwrite", "ftruncate", "fdatasync"):
+        watch(name)
+    store.restore(written.root, target, replace(EVERYTHING, overwrite="if-changed"))
+
+    assert differences(source, target) == ""
+    for name in ("plain", "hole", "ends-in-hole"):
+        status = (target / name).stat()
+        seen = events.get(status.st_ino, [])
+        writes = [size for event, size in seen if event == "pwrite"]
+        assert all(size < status.st_size for size in writes[:-1]), name
+        truncated = [place for place, (event, _) in enumerate(seen) if event == "ftruncate"]
+        assert truncated == ([len(seen) - 1] if name == "ends-in-hole" else [])
+        assert all(seen[place - 1][0] == "fdatasync" for place in truncated)
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_holes_come_back_or_are_given_blocks(
+    tmp_path: Path,
+    sparse: bool,  # noqa: FBT001 - a parameter of pytest
+) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    target.mkdir()
+    with (source / "file").open("wb") as file:
+        file.seek(1 << 20)
+        file.write(b"middle")
+        file.truncate(2 << 20)
+    with (source / "all-hole").open("wb") as file:
+        file.truncate(1 << 20)
+    store = EngineStore(tmp_path / "spool")
+
+    store.restore(store.write(source).root, target, replace(EVERYTHING, sparse=sparse))
+
+    for name in ("file", "all-hole"):
+        assert (target / name).read_bytes() == (source / name).read_bytes()
+        status = (target / name).stat()
+        assert (status.st_blocks * 512 >= status.st_size) is not sparse
 
 
 def test_a_path_lands_in_the_target(tmp_path: Path) -> None:

@@ -331,13 +331,19 @@ class Placer:
         cursor = ExtentCursor(self._nodes, entry, sum(length for _, length in runs), shown)
         fd = os.open(name, linux.CREATE_FLAGS, 0o600, dir_fd=level.fd)
         try:
-            if entry.size:
-                os.ftruncate(fd, entry.size)
-                if holes and not self._rules.sparse:
-                    os.posix_fallocate(fd, 0, entry.size)
+            is_filled = bool(holes) and not self._rules.sparse
+            if is_filled:
+                os.posix_fallocate(fd, 0, entry.size)
             writer = _Writer(fd, runs)
             yield from self._write(writer, cursor, chunks, shown)
             self.bytes_written += writer.written
+            # A file grows with its data, so that one that lost some of them with the power is too
+            # short to be taken for a whole one. Where its size comes before them, they go first.
+            end = runs[-1][0] + runs[-1][1] if runs else 0
+            if runs and (is_filled or end < entry.size):
+                os.fdatasync(fd)
+            if end < entry.size:
+                os.ftruncate(fd, entry.size)
             self._metadata.open_thing(fd, entry, owner, xattrs, path)
             if is_replacing:
                 # What it replaces must not be lost with the power.

@@ -5,9 +5,10 @@ made in order. A folder gets its final metadata when it is left. Nothing outside
 ever touched (`target_folders`).
 
 In folders that this run made, a file grows under its own name, and gets its time last, so that a
-half one is never taken for a whole one by ``if-changed``. In folders that were there before, it
-grows under a temporary name and is renamed, so that what was there is replaced at once or not at
-all.
+half one is never taken for a whole one by ``if-changed``; it gets its size with its data, so that
+this holds after a power cut. In folders that were there before, it grows under a temporary name and
+is renamed, so that what was there is replaced at once or not at all. The end of a restore does not
+wait for the disk, as ``cp`` does not: the guide names ``sync -f``.
 """
 
 import os
