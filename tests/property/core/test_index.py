@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def seal(
 ) -> tuple[IndexId, bytes]:
     """Make an index object of a session, or a merged one without packs; drops name SESSION."""
     tail = VAULT + GROUP + bytes(4)
-    tree_key = hkdf.derive_secret(SESSION_KEY, VAULT, "tree", SESSION)
+    tree_key = hkdf.derive_secret(SESSION_KEY, VAULT, "tree", session or SESSION)
     one = seal_padded_box(INDEX_KEY, b"index presence\0" + tail, presence, FixedRandom())
     two = seal_padded_box(tree_key, b"index positions\0" + tail, positions, FixedRandom())
     ids = tuple(PackId(packs[at : at + 32]) for at in range(0, len(packs), 32))
@@ -234,10 +235,11 @@ def test_the_object_of_a_session_hides_nothing_of_another_session(
     """It replaces objects of its own session only, and drops its own packs only (section 7)."""
     name, data = seal(*build([(1, 0, 0)], [1]).finish())
     hostile = seal(b"", 0, b"", b"", drops=(pack_id(1),), replaces=(name,), session=other)
-    index = PythonIndex(tmp_path, KEYS)
+    keys = replace(KEYS, session_keys={SESSION: SESSION_KEY, other: SESSION_KEY})
+    index = PythonIndex(tmp_path, keys)
     index.add([(name, data), hostile])
 
-    for one in (index, PythonIndex(tmp_path, KEYS)):
+    for one in (index, PythonIndex(tmp_path, keys)):
         assert one.locate(locator(1))[0] is not None
         assert one.look_up(locator(1)) != ABSENT
         merged = one.merge([name, hostile[0]])
