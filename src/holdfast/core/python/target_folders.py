@@ -10,6 +10,8 @@ import os
 import stat
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from holdfast.core.python.linux_restore import FOLDER_FLAGS, names_of, open_folder
@@ -127,20 +129,23 @@ def open_walking(target_fd: int, names: list[bytes]) -> int:
 
 
 def is_mount(folder_fd: int | None, name: bytes) -> bool:
-    """Say whether *name* in an open folder lies on another file system than the folder."""
+    """Say whether something is mounted on *name* in an open folder."""
     if folder_fd is None:
         return False
     try:
-        below = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+        below = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
     except OSError:
         return False
-    return below.st_dev != os.fstat(folder_fd).st_dev
+    try:
+        return _mount_of(below) != _mount_of(folder_fd)
+    finally:
+        os.close(below)
 
 
 def remove_everything(folder_fd: int, name: bytes) -> int:
     """Remove a folder with all in it, however deep; returns how many things were removed.
 
-    Other file systems that are mounted in it are not entered.
+    What is mounted in it, the same file system from elsewhere included, is not entered.
 
     Raises:
         OSError: something cannot be removed; what was removed before stays removed.
@@ -148,10 +153,10 @@ def remove_everything(folder_fd: int, name: bytes) -> int:
     removed = 0
     here = open_folder(folder_fd, name)
     names: list[bytes] = [name]
-    device = os.fstat(folder_fd).st_dev
+    mount = _mount_of(folder_fd)
     try:
         identities = [_identity(here)]
-        _refuse_mount(here, device)
+        _refuse_mount(here, mount)
         pending: list[deque[bytes]] = [deque(names_of(here))]
         while pending:
             if pending[-1]:
@@ -164,7 +169,7 @@ def remove_everything(folder_fd: int, name: bytes) -> int:
                 below = open_folder(here, child)
                 os.close(here)
                 here = below
-                _refuse_mount(here, device)
+                _refuse_mount(here, mount)
                 names.append(child)
                 identities.append(_identity(here))
                 pending.append(deque(names_of(here)))
@@ -187,9 +192,20 @@ def remove_everything(folder_fd: int, name: bytes) -> int:
     return removed
 
 
-def _refuse_mount(fd: int, device: int) -> None:
-    if os.fstat(fd).st_dev != device:
-        raise OSError(errno.EBUSY, "another file system is mounted there")
+def _refuse_mount(fd: int, mount: tuple[int, bytes]) -> None:
+    if _mount_of(fd) != mount:
+        raise OSError(errno.EBUSY, "something is mounted there")
+
+
+def _mount_of(fd: int) -> tuple[int, bytes]:
+    """Tell mounts apart: by device, and where Linux says so (proc(5), fdinfo) by the mount itself.
+
+    A folder of the same file system that is mounted here has the same device.
+    """
+    mount = b""
+    with suppress(OSError), Path(f"/proc/self/fdinfo/{fd}").open("rb") as facts:
+        mount = next((line for line in facts if line.startswith(b"mnt_id:")), b"")
+    return os.fstat(fd).st_dev, mount
 
 
 def _identity(fd: int) -> tuple[int, int]:
