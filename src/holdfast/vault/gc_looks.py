@@ -263,7 +263,6 @@ def check_understood(inventory: Inventory) -> None:
             frames.KIND_SESSION,
             frames.KIND_TOMBSTONE,
             frames.KIND_FORGET,
-            frames.KIND_STATEMENT,
         )
     )
     wrong = sorted(
@@ -273,6 +272,9 @@ def check_understood(inventory: Inventory) -> None:
         if name == names.MARKER_NAME
         or (name.startswith(deciding) and names.parse_name(name) is not None)
     )
+    if inventory.keys_in_doubt:
+        # What lies among the statements and does not count decides nothing.
+        wrong.append(inventory.keys_in_doubt)
     if inventory.chain is None or wrong:
         which = wrong[0] if wrong else names.vault_name(inventory.vault_id)
         raise UpkeepRefusedError(

@@ -155,17 +155,27 @@ class ObjectStore:
                 data = kept.read_bytes()
                 names.check_hash(name, data)
                 return data
+        data = self.raw(name)
         try:
-            data = self.tried(lambda: self.backend.get(name))
             names.check_hash(name, data)
-        except ObjectMissingError:
-            raise MissingObjectError(f"The object '{name}' is missing.") from None
         except FormatError as error:
             raise DamagedObjectError(f"The object '{name}' is damaged: {error.message}") from error
         if kept is not None:
             with suppress(OSError):
                 replace_file(kept, data, is_durable=False)
         return data
+
+    def raw(self, name: str) -> bytes:
+        """Return the bytes of an object, whatever they are: the caller compares them with its name.
+
+        Raises:
+            MissingObjectError: it is not there.
+            IntegrityError: something else than an object lies there.
+        """
+        try:
+            return self.tried(lambda: self.backend.get(name))
+        except ObjectMissingError:
+            raise MissingObjectError(f"The object '{name}' is missing.") from None
 
     def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return byte ranges of an object, unchecked. Errors as the backend's."""
