@@ -7,9 +7,10 @@ looked at as far as that goes.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
+from holdfast.base.clock import moment
 from holdfast.base.errors import HoldfastError, IntegrityError, SignatureError
 from holdfast.base.ids import VaultId
 from holdfast.base.progress import Listener, Progress
@@ -179,7 +180,7 @@ def _touched(report: Report, vault: ReadableVault | None) -> tuple[TouchedPoint,
         touched.append(
             TouchedPoint(
                 point_id.hex(),
-                None if point is None else datetime.fromtimestamp(point.time_ns // 10**9, UTC),
+                None if point is None else moment(point.time_ns // 10**9),
                 None if point is None else point.series,
             )
         )
