@@ -13,6 +13,7 @@ from holdfast.vault.errors import UnsafeFileError
 
 _OTHERS_MAY_WRITE: Final = 0o022
 _OTHERS_MAY_READ: Final = 0o044
+_ATTEMPTS: Final = 64
 
 
 def make_folder(folder: Path) -> None:
@@ -115,16 +116,28 @@ def check_owner_only_writes(path: Path) -> bool:
 def file_lock(path: Path, *, wait: bool) -> Iterator[bool]:
     """Hold a lock that ends with this process, whatever happens to it; yield whether it was got.
 
-    The file stays: removing it would let two processes lock two files of one name.
+    The file stays. Only who holds the lock may remove it, or two processes lock two files of one
+    name: whoever waited for the lock of a file that is gone takes that of the next one.
     """
     make_folder(path.parent)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    for attempt in range(_ATTEMPTS):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            # Numbers of files that never agree are those of a file system that has none.
+            if _is_called(path, descriptor) or attempt == _ATTEMPTS - 1:
+                yield True
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is_called(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
