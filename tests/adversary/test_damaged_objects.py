@@ -147,8 +147,8 @@ class _OneObject:
 
     data = b""
 
-    def get(self, name: str) -> bytes:
-        del name
+    def get(self, name: str, *, most_bytes: int | None = None) -> bytes:
+        del name, most_bytes
         return self.data
 
     def __getattr__(self, name: str) -> object:

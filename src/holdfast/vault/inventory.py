@@ -225,7 +225,7 @@ def read_inventory(
             progress(done, total)
     for listed in found.listed[frames.KIND_PACK]:
         found.packs[PackId(listed.hash)] = listed.size_bytes
-    _read_quarantines(objects, found)
+    _read_quarantines(objects, verifier, found)
     _forget_vanished(objects, found)
     return found
 
@@ -333,9 +333,7 @@ def _read_statements(objects: ObjectStore, found: Inventory) -> dict[str, bytes]
             continue
         except IntegrityError as error:
             found.report(listed.name, ProblemKind.DAMAGED, error.message)
-            if listed.name not in statements:
-                # It cannot be read at all: nothing says that it does not count.
-                found.keys_in_doubt = listed.name
+            statements.setdefault(listed.name, b"")
     return statements
 
 
@@ -524,15 +522,21 @@ def _take_session(listed: Listed, object_hash: ObjectHash, body: Session, found:
     found.sessions[body.session_id] = NamedSession(listed.name, object_hash, body)
 
 
-def _read_quarantines(objects: ObjectStore, found: Inventory) -> None:
+def _read_quarantines(objects: ObjectStore, verifier: Verifier | None, found: Inventory) -> None:
     for listed in found.listed[frames.KIND_QUARANTINE]:
         try:
-            stored = frames.parse(frames.KIND_QUARANTINE, objects.get(listed.name))
-            found.quarantined.update(quarantined_packs(stored.body))
+            data = objects.get(listed.name)
+            stored = frames.parse(frames.KIND_QUARANTINE, data)
+            packs = quarantined_packs(stored.body)
+            if verifier is not None:
+                loaded: Loaded[Any] = Loaded(listed.name, listed.hash, data, stored, stored.body)
+                verifier.check_quarantine(loaded)
         except MissingObjectError:
             continue
-        except IntegrityError as error:
-            found.report(listed.name, ProblemKind.DAMAGED, error.message)
+        except (IntegrityError, SignatureError) as error:
+            found.report(listed.name, _kind_of(error), error.message)
+        else:
+            found.quarantined.update(packs)
 
 
 def _kind_of(error: HoldfastError) -> ProblemKind:

@@ -33,9 +33,9 @@ from holdfast.format.packs import (
 )
 from holdfast.format.session import CONTENT_BOTH, CONTENT_DATA, CONTENT_TREE
 from holdfast.keys.keyring import GroupKeys, ReadRing
-from holdfast.storage.errors import ObjectMissingError
 from holdfast.vault.check_errors import PackContentError
 from holdfast.vault.contradictions import pack_without_list
+from holdfast.vault.errors import MissingObjectError
 from holdfast.vault.inventory import Finding
 from holdfast.vault.objects import ObjectStore
 from holdfast.vault.opened_index import OpenedIndex
@@ -340,8 +340,8 @@ def look_at_packs(
 def _judged(look: PackLook, pack_id: PackId) -> tuple[int, list[Finding]]:
     name = names.pack_name(look.vault_id, pack_id)
     try:
-        data = look.objects.tried(lambda: look.objects.backend.get(name))
-    except ObjectMissingError:
+        data = look.objects.raw(name)
+    except MissingObjectError:
         # Listed a moment ago. If a point needs it, it was never collected: it is missing.
         if not look.relations.points_needing(pack_id):
             return -1, []

@@ -154,9 +154,7 @@ class ClosedVault(Vault):
             cache=machine.folders.objects(vault_id),
         )
         vault_data = objects.get(names.vault_name(vault_id))
-        statements = {
-            listed.name: objects.raw(listed.name) for listed in objects.list(frames.KIND_STATEMENT)
-        }
+        statements = read_statements(objects)
         known = machine.known.find(vault_id)
         seen = None if known is None else known.statement
         try:
@@ -379,6 +377,24 @@ class WritableVault(Vault):
                 hint="Open the vault with a password or key file.",
             )
         return self.ring
+
+
+def read_statements(objects: ObjectStore) -> dict[str, bytes]:
+    """Return all objects among the key statements by name; empty where one cannot be read.
+
+    Raises:
+        MissingObjectError: one is listed and not there.
+    """
+    found = {}
+    for listed in objects.list(frames.KIND_STATEMENT):
+        try:
+            found[listed.name] = objects.raw(listed.name)
+        except MissingObjectError:
+            raise
+        except IntegrityError:
+            # As good as damaged: where it stands decides whether it may count.
+            found[listed.name] = b""
+    return found
 
 
 def find_session(vault: Vault, session_id: SessionId) -> Loaded[Session]:
