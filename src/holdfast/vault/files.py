@@ -16,9 +16,16 @@ _OTHERS_MAY_READ: Final = 0o044
 _ATTEMPTS: Final = 64
 
 
-def make_folder(folder: Path) -> None:
-    """Make *folder* and what is above it, for the owner only."""
+def make_folder(folder: Path, *, is_durable: bool = False) -> None:
+    """Make *folder* and what is above it, for the owner only.
+
+    What is made survives a power cut if it *is_durable*: a file is as lost as the folder it is in.
+    """
+    missing = [item for item in (folder, *folder.parents) if not item.exists()]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if is_durable:
+        for item in reversed(missing):
+            sync_folder(item.parent)
 
 
 def replace_file(path: Path, content: bytes, *, is_durable: bool = True) -> None:
@@ -26,7 +33,7 @@ def replace_file(path: Path, content: bytes, *, is_durable: bool = True) -> None
 
     A copy whose hash is checked when it is used need not be: a torn one is fetched again.
     """
-    make_folder(path.parent)
+    make_folder(path.parent, is_durable=is_durable)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with _named(path):

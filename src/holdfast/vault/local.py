@@ -249,7 +249,6 @@ class WriterKey:
             self.repository,
         )
         lines = [f"{name}: {value}" for name, value in zip(_KEY_FIELDS, values, strict=True)]
-        make_folder(path.parent)
         replace_file(path, "\n".join([_KEY_MAGIC, *lines, ""]).encode())
 
     @classmethod

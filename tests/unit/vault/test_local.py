@@ -9,6 +9,7 @@ import pytest
 from holdfast.base.ids import GroupId, ObjectHash, PointId, SeriesId, SessionId, VaultId, WriterId
 from holdfast.base.secrets import Secret
 from holdfast.keys.statements import SeenStatement
+from holdfast.vault import files
 from holdfast.vault.errors import LocalStateError, UnsafeFileError, WriterKeyFileError
 from holdfast.vault.files import file_lock
 from holdfast.vault.local import (
@@ -219,3 +220,15 @@ def test_a_lock_of_a_file_that_is_taken_away_is_that_of_the_next_one(tmp_path: P
 def _is_free(path: Path) -> bool:
     with file_lock(path, wait=False) as is_got:
         return is_got
+
+
+def test_a_key_that_is_written_is_as_durable_as_the_folders_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power cut its certificate is in the repository; the key has to be here."""
+    synced: list[Path] = []
+    monkeypatch.setattr(files, "sync_folder", synced.append)
+
+    KEY.save(tmp_path / "config" / "writers" / "a.key")
+
+    assert synced == [tmp_path, tmp_path / "config", tmp_path / "config" / "writers"]
