@@ -33,6 +33,7 @@ from holdfast.format.packs import (
 )
 from holdfast.format.session import CONTENT_BOTH, CONTENT_DATA, CONTENT_TREE
 from holdfast.keys.keyring import GroupKeys, ReadRing
+from holdfast.storage.errors import StorageUnavailableError
 from holdfast.vault.check_errors import PackContentError
 from holdfast.vault.contradictions import pack_without_list
 from holdfast.vault.errors import MissingObjectError
@@ -348,6 +349,12 @@ def _judged(look: PackLook, pack_id: PackId) -> tuple[int, list[Finding]]:
         return 0, [Finding(name, ProblemKind.MISSING, "It vanished while packs were being read.")]
     except IntegrityError as error:
         return 0, [Finding(name, ProblemKind.DAMAGED, error.message)]
+    except StorageUnavailableError as error:
+        # A drive that cannot read one place any more reads the others; one that is gone does not
+        # answer this question either.
+        if not look.objects.exists(name):
+            raise
+        return 0, [Finding(name, ProblemKind.DAMAGED, f"It cannot be read: {error.message}")]
     return len(data), list(look.findings(pack_id, memoryview(data)))
 
 
