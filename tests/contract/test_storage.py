@@ -14,6 +14,7 @@ from holdfast.storage.errors import (
     InvalidNameError,
     ObjectExistsError,
     ObjectMissingError,
+    ObjectTooLargeError,
     ObjectTruncatedError,
 )
 from holdfast.storage.interface import ObjectInfo, StorageBackend, local_files
@@ -51,6 +52,14 @@ def test_what_was_put_is_got(backend: StorageBackend) -> None:
     assert backend.get("packs/ab/abcd") == b"bytes"
     assert backend.size("packs/ab/abcd") == 5
     assert backend.exists("packs/ab/abcd")
+
+
+def test_what_is_larger_than_expected_is_not_read(backend: StorageBackend) -> None:
+    backend.put("packs/ab/abcd", b"bytes")
+
+    assert backend.get("packs/ab/abcd", most_bytes=5) == b"bytes"
+    with pytest.raises(ObjectTooLargeError):
+        backend.get("packs/ab/abcd", most_bytes=4)
 
 
 @pytest.mark.parametrize(

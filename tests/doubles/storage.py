@@ -51,8 +51,8 @@ class WrappedBackend:
     def put(self, name: str, data: Bytes | Sequence[Bytes]) -> bool:
         return self._call("put", name, lambda: self.inner.put(name, data))
 
-    def get(self, name: str) -> bytes:
-        return self._call("get", name, lambda: self.inner.get(name))
+    def get(self, name: str, *, most_bytes: int | None = None) -> bytes:
+        return self._call("get", name, lambda: self.inner.get(name, most_bytes=most_bytes))
 
     def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         return self._call("get_ranges", name, lambda: self.inner.get_ranges(name, ranges))
@@ -102,8 +102,8 @@ class CountingBackend(WrappedBackend):
             self.bytes_put += sum(map(len, as_parts(data)))
         return is_new
 
-    def get(self, name: str) -> bytes:
-        data = super().get(name)
+    def get(self, name: str, *, most_bytes: int | None = None) -> bytes:
+        data = super().get(name, most_bytes=most_bytes)
         with self._lock:
             self.bytes_got += len(data)
         return data
@@ -342,8 +342,8 @@ class LyingBackend(WrappedBackend):
         self._forgotten.discard(name)
         return is_new or was_forgotten
 
-    def get(self, name: str) -> bytes:
-        return self._teller(name).get(name)
+    def get(self, name: str, *, most_bytes: int | None = None) -> bytes:
+        return self._teller(name).get(name, most_bytes=most_bytes)
 
     def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         return self._teller(name).get_ranges(name, ranges)

@@ -111,12 +111,21 @@ class TestVault:
         return session.run(start)
 
     def add_writer(
-        self, machine: Machine, *, writer_class: WriterClass = WriterClass.WRITER
+        self,
+        machine: Machine,
+        *,
+        writer_class: WriterClass = WriterClass.WRITER,
+        expiry: int = 0,
     ) -> "TestVault":
         """Return the vault as another machine with a writer key of its own sees it."""
         readable = self.readable()
         key = make_writer(
-            readable, machine, self.backend.address, put=self.backend.put, writer_class=writer_class
+            readable,
+            machine,
+            self.backend.address,
+            put=self.backend.put,
+            writer_class=writer_class,
+            expiry=expiry,
         )
         return TestVault(self.backend, machine, self.vault_id, key)
 
@@ -128,6 +137,7 @@ def make_writer(
     *,
     put: Callable[[str, bytes], object],
     writer_class: WriterClass = WriterClass.WRITER,
+    expiry: int = 0,
 ) -> WriterKey:
     """Make a writer, store its certificate with *put*, return its key."""
     identity = WriterIdentity.fresh(vault.vault_id, machine.random)
@@ -139,6 +149,7 @@ def make_writer(
         clock=machine.clock,
         random=machine.random,
         writer_class=writer_class,
+        expiry=expiry,
     )
     put(made.name, made.data)
     certificate = made.name.rpartition("/")[2]

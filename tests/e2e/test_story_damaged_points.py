@@ -229,3 +229,20 @@ def test_a_pack_that_is_gone_costs_what_is_in_it(filled: CommandLine) -> None:
     back = Path(f"{filled.folder / 'back'}{source}")
     assert (back / "hello.txt").exists()
     assert not (back / "more.bin").exists()
+
+
+@pytest.mark.parametrize("command", [("check",), ("verify",), ("verify", "--blind")])
+def test_the_checks_name_a_newest_point_that_only_this_machine_remembers(
+    two: CommandLine, command: tuple[str, ...]
+) -> None:
+    """No later point, no lease and no forget speaks of it any more."""
+    _, newest = _newest(two)
+    _object(two, "points", newest).unlink()
+    for lease in two.objects("leases"):
+        lease.unlink()
+
+    answer = two(*command, password=True)
+
+    assert answer.code == 20
+    assert newest in answer.out
+    assert _elsewhere(two, "stranger")(*command, password=True).code == 0

@@ -87,3 +87,37 @@ def test_a_repository_that_went_back_in_time_is_noticed(
     answer = filled("points", password=True)
 
     assert answer.code == 21
+
+
+@pytest.mark.parametrize("command", [("check",), ("verify",)])
+def test_the_checks_do_not_call_another_repository_sound(
+    filled: CommandLine, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """Nothing in it is damaged; it is only not the one that was asked about."""
+    other = CommandLine(tmp_path / "other")
+    other.init()
+    filled.repository.rename(tmp_path / "stolen")
+    other.repository.rename(filled.repository)
+
+    answer = filled(*command, password=True)
+
+    assert answer.code == 21
+    assert "H606" in answer.err
+
+
+@pytest.mark.parametrize("command", [("check",), ("verify",), ("verify", "--blind")])
+def test_the_checks_name_a_key_statement_that_this_machine_has_seen(
+    filled: CommandLine, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    second = tmp_path / "second"
+    second.write_text("second password", encoding="utf-8")
+    second.chmod(0o600)
+    before = filled.objects("keys")
+    filled.done("key", "add", "--new-password-file", second)
+    (newest,) = set(filled.objects("keys")) - set(before)
+    newest.unlink()
+
+    answer = filled(*command, password=True)
+
+    assert answer.code == 20
+    assert newest.name in answer.out

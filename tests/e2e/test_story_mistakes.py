@@ -67,3 +67,14 @@ def test_a_command_is_not_told_the_password(ready: CommandLine) -> None:
     assert (ready.folder / "target" / "env").read_text(encoding="utf-8") == (
         "['HOLDFAST_REPOSITORY']\n"
     )
+
+
+@pytest.mark.parametrize("command", [("check",), ("verify",), ("verify", "--blind")])
+def test_a_vault_that_is_not_there_is_not_called_sound(
+    filled: CommandLine, command: tuple[str, ...]
+) -> None:
+    """A mistyped id looked at nothing and found no damage."""
+    answer = filled(*command, "--vault", "0123456789abcdef", password=True)
+
+    assert answer.code == 2
+    assert "H800" in answer.err

@@ -6,6 +6,7 @@ small ones from the text.
 """
 
 import contextlib
+import hashlib
 import os
 import random
 import re
@@ -456,6 +457,29 @@ def test_a_statement_that_a_stranger_signed_changes_nothing(
     output = capsys.readouterr()
     assert output.out.startswith(point.hex()[:16])
     assert "not signed by the authorities" in output.err
+
+
+@pytest.mark.parametrize(
+    ("name", "doubts"),
+    [
+        (f"1-{'0' * 64}", 1),
+        (f"9-{'f' * 64}", 1),
+        (f"0-{'0' * 64}", 0),
+        (f"1-{hashlib.sha256(b'rubbish').hexdigest()}", 0),
+    ],
+)
+def test_what_may_be_a_newer_statement_is_said_and_rubbish_is_only_named(
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, doubts: int
+) -> None:
+    """Either way what the chain opens can be had, and the exit status is that of damage."""
+    point = maker.back_up(ENTRIES[:3])
+    maker.write(f"keys/{name}", b"rubbish")
+
+    assert run(maker, tmp_path, "list") == 20
+    output = capsys.readouterr()
+    assert output.out.startswith(point.hex()[:16])
+    assert f"keys/{name}" in output.err
+    assert output.err.count("may be a newer key statement") == doubts
 
 
 def test_what_a_writer_without_certificate_signed_does_not_count(

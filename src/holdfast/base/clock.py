@@ -2,7 +2,11 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
+
+_FIRST_SECOND: Final = -62_135_510_400
+_LAST_SECOND: Final = 253_402_214_400
+"""A day inside the calendar of ``datetime``, so that every zone can show them."""
 
 
 class Clock(Protocol):
@@ -19,6 +23,14 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> None:
         """Wait at least *seconds*."""
         ...
+
+
+def moment(seconds: int) -> datetime:
+    """Return the time *seconds* after 1970, as near as the calendar goes.
+
+    Times that stand in objects are what their writers wrote.
+    """
+    return datetime.fromtimestamp(min(max(seconds, _FIRST_SECOND), _LAST_SECOND), UTC)
 
 
 class SystemClock:

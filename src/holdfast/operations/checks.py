@@ -7,21 +7,23 @@ looked at as far as that goes.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
+from holdfast.base.clock import moment
 from holdfast.base.errors import HoldfastError, IntegrityError, SignatureError
 from holdfast.base.ids import VaultId
 from holdfast.base.progress import Listener, Progress
 from holdfast.format.names import parse_name
 from holdfast.operations.context import Context
 from holdfast.operations.errors import NotEncryptedError, VerifyNeedsKeyError
-from holdfast.operations.opening import refuse_unexpectedly_open, unlocked
+from holdfast.operations.opening import chosen, refuse_unexpectedly_open, unlocked
 from holdfast.storage.address import open_backend
 from holdfast.storage.interface import StorageBackend
 from holdfast.vault.blind import blind_verify
 from holdfast.vault.check import check
 from holdfast.vault.errors import MissingObjectError, NoRepositoryError
+from holdfast.vault.local import KnownVault
 from holdfast.vault.objects import ObjectStore
 from holdfast.vault.points import load_points
 from holdfast.vault.report import Report
@@ -77,13 +79,20 @@ def run(request: CheckRequest, context: Context, listener: Listener) -> tuple[Ch
         KeysError: what was given opens nothing, and nothing is damaged.
         NotEncryptedError: a way in is given, and a vault is one without encryption.
         NoRepositoryError: there is no repository.
+        NoVaultError: no vault in it is the one that the context names.
+        IntegrityError, SignatureError: no object is damaged, and yet a vault is not the one that
+            this machine knows, or cannot be opened.
     """
     with _repository(request.address, context) as (backend, repository, vault_ids):
-        return tuple(
+        wanted = chosen(vault_ids, context)
+        found = [
             _checked(request, context, listener, backend, repository, vault_id)
-            for vault_id in vault_ids
-            if vault_id.hex().startswith((context.vault or "").lower())
-        )
+            for vault_id in wanted
+        ]
+    failures = [failure for _, failure in found if failure is not None]
+    if failures and all(checked.report.is_sound for checked, _ in found):
+        raise failures[0]
+    return tuple(checked for checked, _ in found)
 
 
 def _checked(
@@ -93,9 +102,12 @@ def _checked(
     backend: StorageBackend,
     repository: Repository,
     vault_id: VaultId,
-) -> Checked:
+) -> tuple[Checked, HoldfastError | None]:
+    """Look at one vault; also return why it could not be opened, though that was tried."""
+    # Before opening, which remembers what it sees.
+    known = _known(vault_id, context)
     vault: ReadableVault | None = None
-    unopened: str | None = None
+    failure: HoldfastError | None = None
     if request.depth != "blind":
         try:
             closed = ClosedVault.load(repository, vault_id, context.machine)
@@ -106,15 +118,18 @@ def _checked(
             raise
         except (IntegrityError, SignatureError) as error:
             # The report names the object; here it only matters that there are no keys.
-            unopened = error.message
+            failure = error
     objects = ObjectStore(backend, vault_id, clock=context.clock)
     told = _telling(listener)
     ring = None if vault is None else vault.ring
     scratch = context.folders.with_scratch
     if request.depth == "blind":
-        report = blind_verify(objects, progress=told)
+        report = blind_verify(objects, known=known, progress=told)
     elif request.depth == "structure":
-        report = scratch(vault_id, lambda cache: check(objects, ring, cache=cache, progress=told))
+        report = scratch(
+            vault_id,
+            lambda cache: check(objects, ring, cache=cache, known=known, progress=told),
+        )
     else:
         report = scratch(
             vault_id,
@@ -124,10 +139,20 @@ def _checked(
                 random=context.random,
                 cache=cache,
                 sample_percent=request.sample_percent,
+                known=known,
                 progress=told,
             ),
         )
-    return Checked(vault_id, report, _touched(report, vault), unopened)
+    unopened = None if failure is None else failure.message
+    return Checked(vault_id, report, _touched(report, vault), unopened), failure
+
+
+def _known(vault_id: VaultId, context: Context) -> KnownVault | None:
+    """Return what this machine remembers of the vault, if its state can be read."""
+    try:
+        return context.machine.known.find(vault_id)
+    except OSError:
+        return None
 
 
 def _require_way_in(closed: ClosedVault, context: Context) -> None:
@@ -155,7 +180,7 @@ def _touched(report: Report, vault: ReadableVault | None) -> tuple[TouchedPoint,
         touched.append(
             TouchedPoint(
                 point_id.hex(),
-                None if point is None else datetime.fromtimestamp(point.time_ns // 10**9, UTC),
+                None if point is None else moment(point.time_ns // 10**9),
                 None if point is None else point.series,
             )
         )

@@ -3,7 +3,7 @@
 The storage is closed with the ``with`` block.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from holdfast.base.errors import HoldfastError
@@ -123,16 +123,26 @@ def _tried(vault: ClosedVault, context: Context, *, may_skip: bool) -> ReadableV
     return None
 
 
-def _chosen(repository: Repository, context: Context) -> VaultId:
+def chosen(vaults: Sequence[VaultId], context: Context) -> list[VaultId]:
+    """Return those of *vaults* that the context means: one that it names, or all.
+
+    Raises:
+        NoVaultError: there is none.
+    """
     wanted = (context.vault or "").lower()
-    fitting = [item for item in repository.vaults if item.hex().startswith(wanted)]
-    if len(fitting) == 1:
-        return fitting[0]
+    fitting = [item for item in vaults if item.hex().startswith(wanted)]
     if not fitting:
         raise NoVaultError(
             f"The repository has no vault whose id begins with '{wanted}'.",
-            hint="It has: " + ", ".join(item.hex()[:12] for item in repository.vaults),
+            hint="It has: " + ", ".join(item.hex()[:12] for item in vaults),
         )
+    return fitting
+
+
+def _chosen(repository: Repository, context: Context) -> VaultId:
+    fitting = chosen(repository.vaults, context)
+    if len(fitting) == 1:
+        return fitting[0]
     raise NoVaultError(
         f"The repository has {len(fitting)} vaults that could be meant.",
         hint="Name one with --vault: " + ", ".join(item.hex()[:12] for item in fitting),

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
+from holdfast.base.clock import moment
 from holdfast.base.errors import KeysError
 from holdfast.keys.statements import KeyChain
 from holdfast.keys.unlockers import SLOT_WORDS
@@ -95,7 +96,7 @@ def run(request: PointsRequest, context: Context) -> PointsListing:
 def describe(point: RestorePoint, suite: str, openers: str) -> PointInfo:
     """Return what people see of a point."""
     record = point.record
-    time = datetime.fromtimestamp(point.time_ns // 10**9, UTC)
+    time = moment(point.time_ns // 10**9)
     if record is None:
         problem = None
         if point.unreadable is not None and not isinstance(point.unreadable, KeysError):

@@ -33,6 +33,12 @@ class InvalidNameError(RequestError):
     code = "H205"
 
 
+class ObjectTooLargeError(IntegrityError):
+    """An object is larger than anything that may lie under its name. Nothing of it was read."""
+
+    code = "H206"
+
+
 class StorageFullError(StorageError):
     """No space, or the quota is used up. What was being written has been removed again."""
 

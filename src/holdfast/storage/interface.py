@@ -75,11 +75,12 @@ class StorageBackend(Protocol):
         """
         ...
 
-    def get(self, name: str) -> bytes:
-        """Return the whole object.
+    def get(self, name: str, *, most_bytes: int | None = None) -> bytes:
+        """Return the whole object, if it has at most *most_bytes*.
 
         Raises:
             ObjectMissingError: There is none.
+            ObjectTooLargeError: It has more. Memory was not filled with it.
         """
         ...
 

@@ -39,7 +39,13 @@ from holdfast.storage.errors import (
     RepositoryMissingError,
 )
 from holdfast.storage.interface import Bytes, Capabilities, ObjectInfo, as_parts
-from holdfast.storage.names import check_name, check_prefix, is_valid_name
+from holdfast.storage.names import (
+    MAX_NAME_LENGTH,
+    check_name,
+    check_prefix,
+    check_size,
+    is_valid_name,
+)
 
 _TEMPORARY: Final = ".tmp-"
 _SPOOL: Final = ".spool"
@@ -159,10 +165,11 @@ class LocalBackend:
                     return self._publish(path.name, spool, leaf, folder, [view])
         raise vanished(self._open_root(), name=name, path=self._path)
 
-    def get(self, name: str) -> bytes:
+    def get(self, name: str, *, most_bytes: int | None = None) -> bytes:
         """Return the whole object; see the interface."""
         check_name(name)
         with self._errors(name), self._object(name) as (descriptor, size_bytes):
+            check_size(name, size_bytes, most_bytes)
             return read(descriptor, name, 0, size_bytes)
 
     def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
@@ -293,12 +300,12 @@ class LocalBackend:
         """Remove old temporary files and old empty folders; see the interface."""
         oldest = self._clock.now().timestamp() - older_than_seconds
         with self._errors(""), self._folder([]) as root:
-            removed = self._sweep_folder(root, oldest, is_spool=False)
+            removed = self._sweep_folder(root, "", oldest, is_spool=False)
             with (
                 suppress(FileNotFoundError),
                 opened(self._files.open(_SPOOL, _FOLDER, folder=root)) as spool,
             ):
-                removed += self._sweep_folder(spool, oldest, is_spool=True)
+                removed += self._sweep_folder(spool, "", oldest, is_spool=True)
         return removed
 
     def is_empty(self) -> bool:
@@ -477,21 +484,26 @@ class LocalBackend:
                         return False
         return True
 
-    def _sweep_folder(self, folder: int, oldest: float, *, is_spool: bool) -> int:
+    def _sweep_folder(self, folder: int, path: str, oldest: float, *, is_spool: bool) -> int:
+        """Sweep a folder; *path* is empty or ends with a slash."""
         removed = 0
         with os.scandir(folder) as entries:
             found = [entry.name for entry in entries if is_spool or _is_ours(entry.name)]
         for name in found:
-            with suppress(FileNotFoundError):
-                removed += self._sweep_entry(name, folder, oldest, is_spool=is_spool)
+            # No object lies deeper than names are long, and each level keeps a folder open.
+            if len(path) + len(name) <= MAX_NAME_LENGTH:
+                with suppress(FileNotFoundError):
+                    removed += self._sweep_entry(name, folder, path, oldest, is_spool=is_spool)
         return removed
 
-    def _sweep_entry(self, name: str, folder: int, oldest: float, *, is_spool: bool) -> int:
+    def _sweep_entry(
+        self, name: str, folder: int, path: str, oldest: float, *, is_spool: bool
+    ) -> int:
         seen = os.stat(name, dir_fd=folder, follow_symlinks=False)
         is_old = seen.st_mtime <= oldest
         if stat.S_ISDIR(seen.st_mode):
             with opened(self._files.open(name, _FOLDER, folder=folder)) as below:
-                removed = self._sweep_folder(below, oldest, is_spool=is_spool)
+                removed = self._sweep_folder(below, f"{path}{name}/", oldest, is_spool=is_spool)
             if is_old:
                 # Fails unless it is empty.
                 with suppress(OSError):

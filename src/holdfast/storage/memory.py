@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from holdfast.storage.errors import ObjectExistsError, ObjectMissingError, ObjectTruncatedError
 from holdfast.storage.interface import Bytes, Capabilities, ObjectInfo, as_parts
-from holdfast.storage.names import check_name, check_prefix
+from holdfast.storage.names import check_name, check_prefix, check_size
 
 IN_MEMORY = Capabilities(
     atomic_put=True,
@@ -49,13 +49,15 @@ class MemoryBackend:
             raise ObjectExistsError(f"The object {name} is already stored with other bytes.")
         return False
 
-    def get(self, name: str) -> bytes:
+    def get(self, name: str, *, most_bytes: int | None = None) -> bytes:
         """Return the whole object; see the interface."""
         check_name(name)
         try:
-            return self._objects[name]
+            data = self._objects[name]
         except KeyError:
             raise ObjectMissingError(f"The object {name} is not in the storage.") from None
+        check_size(name, len(data), most_bytes)
+        return data
 
     def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the bytes of each range; see the interface."""

@@ -7,7 +7,7 @@ case or Unicode form only, so every file system and object store keeps them apar
 import re
 from typing import Final
 
-from holdfast.storage.errors import InvalidNameError
+from holdfast.storage.errors import InvalidNameError, ObjectTooLargeError
 
 MAX_COMPONENT_LENGTH: Final = 200
 """Below the 255 bytes of common file systems, so that suffixes of other tools still fit."""
@@ -42,3 +42,15 @@ def check_prefix(prefix: str) -> None:
     """
     if prefix and not (prefix.endswith("/") and is_valid_name(prefix[:-1])):
         raise InvalidNameError(f"{prefix[:80]!r} is not a valid folder of objects.")
+
+
+def check_size(name: str, size_bytes: int, most_bytes: int | None) -> None:
+    """Refuse an object that is larger than its reader expects.
+
+    Raises:
+        ObjectTooLargeError: it has more than *most_bytes*.
+    """
+    if most_bytes is not None and size_bytes > most_bytes:
+        raise ObjectTooLargeError(
+            f"The object {name} has {size_bytes} bytes; at most {most_bytes} may be there."
+        )

@@ -49,12 +49,24 @@ def blind_verify(
         sorted(inventory.packs),
         lambda packs, size: progress("packs", packs, len(inventory.packs), size),
     )
-    return report_of(relations, looks.findings, looks=looks, contents_opened=False, known=known)
+    return report_of(
+        relations,
+        looks.findings,
+        looks=looks,
+        contents_opened=False,
+        vanished=vanished(objects, inventory, known),
+    )
 
 
 def take_inventory(objects: ObjectStore, progress: CheckProgress) -> Inventory:
     """Read all objects but packs; see ``inventory``."""
     return read_inventory(objects, progress=lambda done, total: progress("objects", done, total, 0))
+
+
+def vanished(objects: ObjectStore, inventory: Inventory, known: KnownVault | None) -> list[Finding]:
+    """Say what this machine has seen and what is gone; a listing may lag, a name does not (G7)."""
+    found = () if known is None else find_vanished(inventory, known)
+    return [finding for finding in found if not objects.exists(finding.name)]
 
 
 def report_of(
@@ -63,15 +75,13 @@ def report_of(
     *,
     looks: PackLooks,
     contents_opened: bool,
-    known: KnownVault | None,
+    vanished: list[Finding],
     more_notes: tuple[str, ...] = (),
 ) -> Report:
     """Put together what was found."""
     inventory = relations.inventory
     # The closest look first: of several findings about one object the first one stands.
-    everything = [*inventory.findings, *findings, *find_contradictions(relations)]
-    if known is not None:
-        everything += find_vanished(inventory, known)
+    everything = [*inventory.findings, *findings, *find_contradictions(relations), *vanished]
     if inventory.chain is None:
         more_notes = (
             *more_notes,

@@ -12,7 +12,7 @@ from holdfast.base.ids import GroupId, PackId, PointId
 from holdfast.format import names
 from holdfast.format.point import Point
 from holdfast.keys.keyring import ReadRing
-from holdfast.vault.blind import CheckProgress, nobody, report_of, take_inventory
+from holdfast.vault.blind import CheckProgress, nobody, report_of, take_inventory, vanished
 from holdfast.vault.inventory import Finding
 from holdfast.vault.local import KnownVault
 from holdfast.vault.objects import ObjectStore
@@ -61,7 +61,7 @@ def check(
         relations,
         findings,
         looks=PackLooks(),
-        known=known,
+        vanished=vanished(objects, inventory, known),
         contents_opened=False,
         more_notes=(*more_notes, NOT_READ),
     )

@@ -279,8 +279,7 @@ def _series(inventory: Inventory) -> Iterator[Finding]:
 
 def _packlists(relations: Relations) -> Iterator[Finding]:
     inventory = relations.inventory
-    for name in relations.positions.overlaps:
-        detail = "It gives a position of its session to another pack than a second packlist."
+    for name, detail in relations.disputes.items():
         yield Finding(name, ProblemKind.CONTRADICTION, detail)
     lists = names.packlists_prefix(inventory.vault_id)
     damaged = [name for name in inventory.damaged if name.startswith(lists)]

@@ -141,3 +141,14 @@ class PointsInDoubtError(IntegrityError):
     """Restore points are damaged or missing; nothing was done that depends on knowing all."""
 
     code = "H620"
+
+
+class KeysInDoubtError(IntegrityError):
+    """A key statement that may be the newest is damaged; nothing was opened by an older one."""
+
+    code = "H621"
+    usual_hint = (
+        "Put it back from another copy of the repository, or from the file that 'recovery-kit -o' "
+        "wrote; 'holdfast verify --blind' names all that is damaged. If nobody has changed the "
+        "keys since that file was written, the damaged object may be moved away."
+    )

@@ -13,11 +13,19 @@ from holdfast.vault.errors import UnsafeFileError
 
 _OTHERS_MAY_WRITE: Final = 0o022
 _OTHERS_MAY_READ: Final = 0o044
+_ATTEMPTS: Final = 64
 
 
-def make_folder(folder: Path) -> None:
-    """Make *folder* and what is above it, for the owner only."""
+def make_folder(folder: Path, *, is_durable: bool = False) -> None:
+    """Make *folder* and what is above it, for the owner only.
+
+    What is made survives a power cut if it *is_durable*: a file is as lost as the folder it is in.
+    """
+    missing = [item for item in (folder, *folder.parents) if not item.exists()]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if is_durable:
+        for item in reversed(missing):
+            sync_folder(item.parent)
 
 
 def replace_file(path: Path, content: bytes, *, is_durable: bool = True) -> None:
@@ -25,7 +33,7 @@ def replace_file(path: Path, content: bytes, *, is_durable: bool = True) -> None
 
     A copy whose hash is checked when it is used need not be: a torn one is fetched again.
     """
-    make_folder(path.parent)
+    make_folder(path.parent, is_durable=is_durable)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with _named(path):
@@ -115,16 +123,28 @@ def check_owner_only_writes(path: Path) -> bool:
 def file_lock(path: Path, *, wait: bool) -> Iterator[bool]:
     """Hold a lock that ends with this process, whatever happens to it; yield whether it was got.
 
-    The file stays: removing it would let two processes lock two files of one name.
+    The file stays. Only who holds the lock may remove it, or two processes lock two files of one
+    name: whoever waited for the lock of a file that is gone takes that of the next one.
     """
     make_folder(path.parent)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    for attempt in range(_ATTEMPTS):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            # Numbers of files that never agree are those of a file system that has none.
+            if _is_called(path, descriptor) or attempt == _ATTEMPTS - 1:
+                yield True
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is_called(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

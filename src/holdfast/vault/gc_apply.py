@@ -127,7 +127,11 @@ class GcRun:
                 "The vault's keys have been changed; upkeep needs the current ones.",
                 hint="Open the vault with a way in that is still valid.",
             )
-        self._delay_seconds = inventory.listing_delay_seconds
+        # As every command counts it: never below what the backend says of itself.
+        self._delay_seconds = max(
+            inventory.listing_delay_seconds,
+            self._objects.backend.capabilities.listing_delay_seconds,
+        )
         self._index_bytes = chain.vault.index_bytes
         silent = self._silent(inventory)
         quiet = quiet_in(inventory, self._patience, silent)

@@ -3,7 +3,7 @@
 Objects never change, so only what is new to a look is read and its signature checked.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from holdfast.base.errors import HoldfastError, IntegrityError
@@ -57,6 +57,11 @@ class GcLooks:
         self._packlists: Final[dict[ObjectHash, Packlist]] = {}
         self._positions: Final[dict[SessionId, dict[int, PackId]]] = {}
         relations = Relations(inventory)
+        for name, detail in sorted(relations.disputes.items()):
+            # A writer that says so could have the packs of others collected.
+            raise UpkeepRefusedError(
+                f"'{name}' contradicts others about whose a pack is: {detail}", hint=_HINT
+            )
         self._owner: Final[dict[PackId, SessionId | None]] = dict(relations.owner)
         for session_id in inventory.packlists:
             self._positions[session_id] = dict(relations.positions.listed(session_id))
@@ -230,9 +235,9 @@ class GcLooks:
         for skipped, taken in zip(runs[::2], runs[1::2], strict=True):
             wanted.append(range(start + skipped, start + skipped + taken))
             start += skipped + taken
-        if again or start > len(positions):
+        if again or not _are_in(wanted, positions):
             self._read_packlists(session_id)
-        if start > len(positions):
+        if not _are_in(wanted, positions):
             return set(), False
         return {positions[at] for run in wanted for at in run}, True
 
@@ -242,9 +247,20 @@ class GcLooks:
             body = self._one(listed, Packlist, self._packlists)
             if body is None or body.session_id != session_id:
                 continue
-            for number, pack_id in enumerate(body.pack_ids):
-                positions[body.first_position + number] = pack_id
-                self._owner[pack_id] = session_id
+            for number, pack_id in enumerate(body.pack_ids, body.first_position):
+                if positions.setdefault(number, pack_id) != pack_id:
+                    raise UpkeepRefusedError(
+                        f"'{listed.name}' contradicts another packlist, so nobody knows what is"
+                        " needed.",
+                        hint=_HINT,
+                    )
+                if self._owner.get(pack_id) is None:
+                    self._owner[pack_id] = session_id
+
+
+def _are_in(wanted: Sequence[range], positions: Mapping[int, PackId]) -> bool:
+    # A packlist may be missing in the middle; a hostile run may be long, what is listed is not.
+    return all(len(run) <= len(positions) and all(at in positions for at in run) for run in wanted)
 
 
 def check_understood(inventory: Inventory) -> None:
@@ -263,7 +279,6 @@ def check_understood(inventory: Inventory) -> None:
             frames.KIND_SESSION,
             frames.KIND_TOMBSTONE,
             frames.KIND_FORGET,
-            frames.KIND_STATEMENT,
         )
     )
     wrong = sorted(
@@ -273,6 +288,9 @@ def check_understood(inventory: Inventory) -> None:
         if name == names.MARKER_NAME
         or (name.startswith(deciding) and names.parse_name(name) is not None)
     )
+    if inventory.keys_in_doubt:
+        # What lies among the statements and does not count decides nothing.
+        wrong.append(inventory.keys_in_doubt)
     if inventory.chain is None or wrong:
         which = wrong[0] if wrong else names.vault_name(inventory.vault_id)
         raise UpkeepRefusedError(

@@ -32,6 +32,7 @@ from holdfast.format.statement import Statement
 from holdfast.format.tables import Body
 from holdfast.format.vault_object import Marker, VaultObject
 from holdfast.format.writer import WriterCertificate
+from holdfast.keys.doubts import find_doubt
 from holdfast.keys.errors import ChainError
 from holdfast.keys.slots import read_slot
 from holdfast.keys.statements import KeyChain
@@ -138,6 +139,8 @@ class Inventory:
     *damaged* are the names of all objects that were not used. *unattributed* are names of objects
     that were used although nobody can tell who signed them, because the keys for that are damaged
     or missing: good enough to say what damage touches, not to delete anything by.
+    *keys_in_doubt* is the name of an object that may be a key statement that counts and is not in
+    the chain (vault-format.md 5.3).
     """
 
     vault_id: VaultId
@@ -163,15 +166,13 @@ class Inventory:
     unattributed: set[str] = field(default_factory=set)
     lost_writers: set[WriterId] = field(default_factory=set)
     lacks_statements: bool = False
+    keys_in_doubt: str = ""
     notes: list[str] = field(default_factory=list)
 
     @property
     def chain_is_whole(self) -> bool:
-        """Whether every statement that is there was understood: else keys may be unknown here."""
-        return self.chain is not None and not any(
-            finding.name.startswith(names.statements_prefix(self.vault_id))
-            for finding in self.findings
-        )
+        """Whether every statement that counts was understood: else keys may be unknown here."""
+        return self.chain is not None and not self.keys_in_doubt
 
     def report_stranger(self, name: str) -> None:
         """Take note of what is no object at all, so that nothing rests on it."""
@@ -224,7 +225,7 @@ def read_inventory(
             progress(done, total)
     for listed in found.listed[frames.KIND_PACK]:
         found.packs[PackId(listed.hash)] = listed.size_bytes
-    _read_quarantines(objects, found)
+    _read_quarantines(objects, verifier, found)
     _forget_vanished(objects, found)
     return found
 
@@ -275,18 +276,10 @@ def _forget_vanished(objects: ObjectStore, found: Inventory) -> None:
 # --- keys -----------------------------------------------------------------------------------------
 
 
-def _read_chain(  # noqa: C901 - one thing after the other
-    objects: ObjectStore, found: Inventory
-) -> None:
+def _read_chain(objects: ObjectStore, found: Inventory) -> None:
     vault_name = names.vault_name(objects.vault_id)
-    statements: dict[str, bytes] = {}
-    for listed in found.listed[frames.KIND_STATEMENT]:
-        try:
-            statements[listed.name] = objects.get(listed.name)
-        except MissingObjectError:
-            continue
-        except IntegrityError as error:
-            found.report(listed.name, ProblemKind.DAMAGED, error.message)
+    statements = _read_statements(objects, found)
+    has_damage = any(item.name in found.damaged for item in found.listed[frames.KIND_STATEMENT])
     try:
         data = objects.get(vault_name)
         VaultObject.from_body(frames.parse(frames.KIND_VAULT, data).body)
@@ -296,7 +289,6 @@ def _read_chain(  # noqa: C901 - one thing after the other
     except IntegrityError as error:
         found.report(vault_name, ProblemKind.DAMAGED, error.message)
         return
-    has_damage = bool(len(statements) < len(found.listed[frames.KIND_STATEMENT]))
     try:
         chain = KeyChain.read(objects.vault_id, data, statements, report_problems=True)
     except ChainError as error:
@@ -304,13 +296,45 @@ def _read_chain(  # noqa: C901 - one thing after the other
             _report_gap(statements, error, found)
         return
     found.chain = chain
+    doubt = find_doubt(chain, statements)
+    if doubt is not None:
+        found.keys_in_doubt = doubt.name
+    _report_beside(chain, statements, found, has_damage=has_damage)
+    found.notes += [f"Key statement '{name}' lost against one beside it." for name in chain.forks]
+
+
+def _report_beside(
+    chain: KeyChain, statements: Mapping[str, bytes], found: Inventory, *, has_damage: bool
+) -> None:
+    """Report what lies among the statements and is no link of the chain."""
+    links = {link.hash for link in chain.links}
     for problem in chain.problems:
+        if problem.name in found.damaged:
+            continue
         if not isinstance(problem.error, ChainError):
             found.report(problem.name, _kind_of(problem.error), problem.error.message)
+            continue
+        body = parse(problem.name, statements[problem.name], Statement).body
+        if body.predecessor is None or body.predecessor in links:
+            found.report(problem.name, ProblemKind.UNSIGNED, problem.error.message)
         elif not has_damage:
             # What follows a damaged statement is stranded, not damaged itself.
             _report_gap({problem.name: statements[problem.name]}, problem.error, found)
-    found.notes += [f"Key statement '{name}' lost against one beside it." for name in chain.forks]
+
+
+def _read_statements(objects: ObjectStore, found: Inventory) -> dict[str, bytes]:
+    """Read all key statements; damaged ones are reported, and among them all the same."""
+    statements: dict[str, bytes] = {}
+    for listed in found.listed[frames.KIND_STATEMENT]:
+        try:
+            statements[listed.name] = objects.raw(listed.name)
+            names.check_hash(listed.name, statements[listed.name])
+        except MissingObjectError:
+            continue
+        except IntegrityError as error:
+            found.report(listed.name, ProblemKind.DAMAGED, error.message)
+            statements.setdefault(listed.name, b"")
+    return statements
 
 
 def _report_gap(statements: Mapping[str, bytes], error: ChainError, found: Inventory) -> None:
@@ -329,7 +353,7 @@ def _report_gap(statements: Mapping[str, bytes], error: ChainError, found: Inven
     if body.predecessor is not None and body.number:
         before = names.statement_name(found.vault_id, body.number - 1, body.predecessor)
         if before not in found.sizes:
-            found.report(before, ProblemKind.MISSING, "A later key statement follows it.")
+            found.report(before, ProblemKind.MISSING, f"Key statement '{name}' follows it.")
         elif before not in found.damaged and len(statements) == 1:
             found.notes.append(f"Key statement '{name}' follows one that does not count.")
         return
@@ -498,15 +522,21 @@ def _take_session(listed: Listed, object_hash: ObjectHash, body: Session, found:
     found.sessions[body.session_id] = NamedSession(listed.name, object_hash, body)
 
 
-def _read_quarantines(objects: ObjectStore, found: Inventory) -> None:
+def _read_quarantines(objects: ObjectStore, verifier: Verifier | None, found: Inventory) -> None:
     for listed in found.listed[frames.KIND_QUARANTINE]:
         try:
-            stored = frames.parse(frames.KIND_QUARANTINE, objects.get(listed.name))
-            found.quarantined.update(quarantined_packs(stored.body))
+            data = objects.get(listed.name)
+            stored = frames.parse(frames.KIND_QUARANTINE, data)
+            packs = quarantined_packs(stored.body)
+            if verifier is not None:
+                loaded: Loaded[Any] = Loaded(listed.name, listed.hash, data, stored, stored.body)
+                verifier.check_quarantine(loaded)
         except MissingObjectError:
             continue
-        except IntegrityError as error:
-            found.report(listed.name, ProblemKind.DAMAGED, error.message)
+        except (IntegrityError, SignatureError) as error:
+            found.report(listed.name, _kind_of(error), error.message)
+        else:
+            found.quarantined.update(packs)
 
 
 def _kind_of(error: HoldfastError) -> ProblemKind:

@@ -168,7 +168,8 @@ class LocalFolders:
     def alive_lock(self, vault_id: VaultId, session_id: SessionId) -> Iterator[None]:
         """Show other processes of this machine that a session runs, until this process ends."""
         path = self._alive(vault_id, session_id)
-        with file_lock(path, wait=False):
+        # Who looks whether it is alive holds the lock for a moment; without it, it would seem dead.
+        with file_lock(path, wait=True):
             yield
             with suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -202,8 +203,11 @@ class LocalFolders:
         left = stored() if dead else ()
         for session_id in dead:
             if session_id not in left:
-                with suppress(OSError):
-                    self._alive(vault_id, session_id).unlink(missing_ok=True)
+                path = self._alive(vault_id, session_id)
+                with suppress(OSError), file_lock(path, wait=False) as is_got:
+                    # One that only begins has taken the lock meanwhile, or begins anew.
+                    if is_got:
+                        path.unlink(missing_ok=True)
 
     def _alive(self, vault_id: VaultId, session_id: SessionId) -> Path:
         return self.state / vault_id.hex() / "alive" / session_id.hex()
@@ -245,7 +249,6 @@ class WriterKey:
             self.repository,
         )
         lines = [f"{name}: {value}" for name, value in zip(_KEY_FIELDS, values, strict=True)]
-        make_folder(path.parent)
         replace_file(path, "\n".join([_KEY_MAGIC, *lines, ""]).encode())
 
     @classmethod

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from holdfast.base.clock import Clock
+from holdfast.base.errors import IntegrityError
 from holdfast.base.ids import GroupId, ObjectHash, SessionId, VaultId
 from holdfast.core.run_errors import SpoolError
 from holdfast.format import frames, names
 from holdfast.format.errors import FormatError, UnsupportedFormatError
 from holdfast.format.frames import StoredObject
 from holdfast.format.names import ObjectName
+from holdfast.format.packs import PACK_LIMIT
 from holdfast.format.tables import Body
 from holdfast.storage.errors import ObjectMissingError
 from holdfast.storage.interface import Bytes, StorageBackend, local_files
@@ -156,16 +158,30 @@ class ObjectStore:
                 names.check_hash(name, data)
                 return data
         try:
-            data = self.tried(lambda: self.backend.get(name))
+            data = self.raw(name)
             names.check_hash(name, data)
-        except ObjectMissingError:
-            raise MissingObjectError(f"The object '{name}' is missing.") from None
-        except FormatError as error:
+        except MissingObjectError:
+            raise
+        except IntegrityError as error:
             raise DamagedObjectError(f"The object '{name}' is damaged: {error.message}") from error
         if kept is not None:
             with suppress(OSError):
                 replace_file(kept, data, is_durable=False)
         return data
+
+    def raw(self, name: str) -> bytes:
+        """Return the bytes of an object, whatever they are: the caller compares them with its name.
+
+        Raises:
+            MissingObjectError: it is not there.
+            IntegrityError: something else than an object lies there, or one that is larger than
+                its kind may be.
+        """
+        most_bytes = _most_bytes(name)
+        try:
+            return self.tried(lambda: self.backend.get(name, most_bytes=most_bytes))
+        except ObjectMissingError:
+            raise MissingObjectError(f"The object '{name}' is missing.") from None
 
     def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return byte ranges of an object, unchecked. Errors as the backend's."""
@@ -223,6 +239,17 @@ class ObjectStore:
         if self._cache is None or parsed.hash is None or parsed.kind not in _KEPT:
             return None
         return self._cache / parsed.hash.hex()
+
+
+def _most_bytes(name: str) -> int:
+    """Return how large an object of this name may be: what is larger would only fill memory."""
+    parsed = names.parse_name(name)
+    if parsed is None or parsed.kind == frames.KIND_PACK:
+        return PACK_LIMIT
+    try:
+        return frames.size_limit(parsed.kind)
+    except UnsupportedFormatError:
+        return PACK_LIMIT
 
 
 def parse(name: str, data: bytes, body: type[B]) -> Loaded[B]:

@@ -33,9 +33,10 @@ from holdfast.format.packs import (
 )
 from holdfast.format.session import CONTENT_BOTH, CONTENT_DATA, CONTENT_TREE
 from holdfast.keys.keyring import GroupKeys, ReadRing
-from holdfast.storage.errors import ObjectMissingError
+from holdfast.storage.errors import StorageUnavailableError
 from holdfast.vault.check_errors import PackContentError
 from holdfast.vault.contradictions import pack_without_list
+from holdfast.vault.errors import MissingObjectError
 from holdfast.vault.inventory import Finding
 from holdfast.vault.objects import ObjectStore
 from holdfast.vault.opened_index import OpenedIndex
@@ -340,14 +341,20 @@ def look_at_packs(
 def _judged(look: PackLook, pack_id: PackId) -> tuple[int, list[Finding]]:
     name = names.pack_name(look.vault_id, pack_id)
     try:
-        data = look.objects.tried(lambda: look.objects.backend.get(name))
-    except ObjectMissingError:
+        data = look.objects.raw(name)
+    except MissingObjectError:
         # Listed a moment ago. If a point needs it, it was never collected: it is missing.
         if not look.relations.points_needing(pack_id):
             return -1, []
         return 0, [Finding(name, ProblemKind.MISSING, "It vanished while packs were being read.")]
     except IntegrityError as error:
         return 0, [Finding(name, ProblemKind.DAMAGED, error.message)]
+    except StorageUnavailableError as error:
+        # A drive that cannot read one place any more reads the others; one that is gone does not
+        # answer this question either.
+        if not look.objects.exists(name):
+            raise
+        return 0, [Finding(name, ProblemKind.DAMAGED, f"It cannot be read: {error.message}")]
     return len(data), list(look.findings(pack_id, memoryview(data)))
 
 

@@ -253,7 +253,8 @@ class PointList:
         for series in self.series():
             for gap in series.missing:
                 yield (
-                    f"series {series.name}: {len(gap)} points are missing and nobody dropped them"
+                    f"series {series.name}: {gap.stop - gap.start} points are missing and nobody"
+                    " dropped them"
                 )
         yield from map(_gone, self.gone.values())
         for point in self.points:
@@ -270,10 +271,12 @@ def load_points(vault: Vault, *, with_forgets: bool = True) -> PointList:
         StorageError: the storage did not answer.
     """
     vault.verifier.expect_sessions()
+    listing = vault.objects.list(frames.KIND_POINT)
+    # After the points, which rely on them: one that is made right now has its refs for longer.
     refs = {listed.hash for listed in vault.objects.list(frames.KIND_REFS)}
     problems: list[PointProblem] = []
     points: list[RestorePoint] = []
-    for listed in vault.objects.list(frames.KIND_POINT):
+    for listed in listing:
         try:
             loaded = vault.objects.load(listed.name, Point)
             vault.verifier.check_point(loaded)
@@ -285,7 +288,8 @@ def load_points(vault: Vault, *, with_forgets: bool = True) -> PointList:
     points.sort(key=in_time)
     return PointList(
         tuple(point for point in points if point.has_refs),
-        tuple(point for point in points if not point.has_refs),
+        # Of one that was dropped since it was listed, the refs may be gone by now.
+        tuple(point for point in points if not point.has_refs and point.id not in forgotten),
         forgotten,
         tuple(problems),
     )
@@ -388,10 +392,15 @@ def _opened(vault: Vault, loaded: Loaded[Point], refs: Collection[ObjectHash]) -
         loaded.name,
         len(loaded.data),
         loaded.body,
-        loaded.body.refs_hash in refs,
+        loaded.body.refs_hash in refs or _refs_exist(vault, loaded.body),
         record,
         unreadable,
     )
+
+
+def _refs_exist(vault: Vault, body: Point) -> bool:
+    """Ask for refs by name: a listing may lag (G7), and without them a point does not count."""
+    return vault.objects.exists(names.refs_name(vault.vault_id, body.refs_hash))
 
 
 def _record(vault: ReadableVault, loaded: Loaded[Point]) -> PointRecord:

@@ -24,6 +24,7 @@ from holdfast.format.point import (
 )
 from holdfast.format.runs import encode_runs
 from holdfast.format.session import Packlist
+from holdfast.keys.errors import CertificateError
 from holdfast.keys.keyring import SessionKeys
 from holdfast.vault.errors import CollectedMeanwhileError
 from holdfast.vault.index_cache import IndexCache, IndexView, PackOwner, load_condemned
@@ -234,6 +235,13 @@ class Publisher:
     ) -> PointId:
         vault, machine = self.vault, self.vault.machine
         certificate = vault.ring.certificate
+        now = machine.now_seconds()
+        if certificate.body.expiry and certificate.body.expiry < now:
+            raise CertificateError(
+                f"The certificate of writer {vault.writer_id.hex()} expired during the backup, so"
+                " no restore point was made.",
+                hint="Whoever can open the vault makes a new one with 'holdfast writer add'.",
+            )
         body = Point(
             writer_id=vault.writer_id,
             certificate_hash=certificate.hash,
@@ -245,7 +253,7 @@ class Publisher:
             session_id=self.session.session_id,
             statement_number=vault.ring.statement.number,
             statement_hash=vault.ring.statement.hash,
-            time=machine.now_seconds(),
+            time=now,
             repository_id=vault.repository.id,
         )
         attachment = seal_padded_box(

@@ -22,6 +22,7 @@ from holdfast.vault.inventory import Finding, Inventory
 from holdfast.vault.report import Problem
 
 NOBODY: Final[tuple[PointId, ...]] = ()
+_ANOTHERS: Final = "a pack of its session that another object says is of another session."
 
 
 @dataclass(slots=True)
@@ -44,15 +45,20 @@ class Positions:
         self.session_of: dict[PackId, SessionId] = {}
         self.sizes: dict[PackId, int] = {}
         self.contents: dict[PackId, int] = {}
-        self.overlaps: list[str] = []
+        self.disputes: dict[str, str] = {}
+        """Packlists that claim what another one claims, and what that is."""
         for session_id, lists in inventory.packlists.items():
             packs = self._packs.setdefault(session_id, {})
             for name, body in lists:
                 for number, pack_id in enumerate(body.pack_ids):
                     position = body.first_position + number
                     if packs.setdefault(position, pack_id) != pack_id:
-                        self.overlaps.append(name)
-                    self.session_of[pack_id] = session_id
+                        self.disputes[name] = (
+                            "It gives a position of its session to another pack than a second"
+                            " packlist."
+                        )
+                    if self.session_of.setdefault(pack_id, session_id) != session_id:
+                        self.disputes[name] = f"It lists {_ANOTHERS}"
                     self.sizes[pack_id] = body.sizes[number]
                     self.contents[pack_id] = body.contents[number]
 
@@ -92,11 +98,15 @@ class Relations:
         }
         self.owner: Final = dict(self.positions.session_of)
         self.indexed: Final[set[PackId]] = set()
-        for body in inventory.indexes.values():
+        self.disputes: Final = dict(self.positions.disputes)
+        """Signed objects that contradict others about whose a pack is, and how."""
+        for index_id, body in inventory.indexes.items():
             packs = iter(body.pack_ids)
             for owner in body.owners:
-                for _ in range(owner.count):
-                    self.owner.setdefault(next(packs), owner.session_id)
+                for pack in (next(packs) for _ in range(owner.count)):
+                    if self.owner.setdefault(pack, owner.session_id) != owner.session_id:
+                        name = names.index_name(inventory.vault_id, body.group_id, index_id)
+                        self.disputes[name] = f"It names {_ANOTHERS}"
         for body in self.active.values():
             self.indexed.update(body.pack_ids)
         self.needs: Final = {

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdfast.base.clock import Clock
+from holdfast.base.errors import IntegrityError
 from holdfast.base.ids import RepositoryId, VaultId
 from holdfast.base.randomness import Random
 from holdfast.format import frames, names
-from holdfast.format.errors import FormatError, UnsupportedFormatError
+from holdfast.format.errors import UnsupportedFormatError
 from holdfast.format.vault_object import FORMAT, Marker
 from holdfast.storage.errors import ObjectMissingError
 from holdfast.storage.interface import StorageBackend, local_files
@@ -78,12 +79,14 @@ def open_repository(
             f"There is no repository at {backend.address}: nothing is there.",
             hint="Make one with 'holdfast init', or check whether the right drive is mounted.",
         )
-    if any(names.parse_name(name) is None for name in found) or not found:
+    parsed = [names.parse_name(name) for name in found]
+    # What a stranger, or a probe that was cut short, left beside it hides no damage.
+    is_used = bool({item.kind for item in parsed if item is not None} - _OF_INIT)
+    if (not is_used and None in parsed) or not found:
         raise ForeignFolderError(
             f"What is at {backend.address} is no repository.", hint="Check the address."
         )
-    parsed = [names.parse_name(name) for name in found]
-    if {item.kind for item in parsed if item is not None} - _OF_INIT:
+    if is_used:
         lost = sorted({item.vault_id for item in parsed if item and item.vault_id is not None})
         raise MissingObjectError(
             f"The repository at {backend.address} is damaged: "
@@ -165,12 +168,14 @@ def prepare_place(backend: StorageBackend, clock: Clock) -> None:
 
 def _read_marker(backend: StorageBackend, clock: Clock) -> Marker | None:
     try:
-        data = _RETRY.run(clock, lambda: backend.get(names.MARKER_NAME))
+        most_bytes = frames.size_limit(frames.KIND_MARKER)
+        data = _RETRY.run(clock, lambda: backend.get(names.MARKER_NAME, most_bytes=most_bytes))
         stored = frames.parse_hash_ended(frames.KIND_MARKER, data)
         return Marker.from_body(stored.body)
     except UnsupportedFormatError:
         raise
-    except (ObjectMissingError, FormatError):
+    except (ObjectMissingError, IntegrityError):
+        # A hint only; also where a folder or a link lies in its place.
         return None
 
 

@@ -472,10 +472,10 @@ class BackupSession:
             text = "has the same place in its series as " + fork[0].hex()
             for point in fork[1:]:
                 self._listener.finding(Finding(FINDING_FORK, point.hex().encode(), text))
-        for problem in points.problems:
-            self._listener.finding(
-                Finding(FINDING_NOT_BELIEVED, problem.name.encode(), problem.error.message)
-            )
+        not_used = [(item.name, item.error) for item in self._vault.chain.problems]
+        not_used += [(item.name, item.error) for item in points.problems]
+        for name, error in not_used:
+            self._listener.finding(Finding(FINDING_NOT_BELIEVED, name.encode(), error.message))
         return forks
 
 

@@ -4,29 +4,36 @@ Closed, everything public can be looked at and verified. A way in makes it reada
 read it also maintains it. A writer key makes it writable, and opens nothing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 from holdfast.base.clock import Clock
-from holdfast.base.errors import HoldfastError
+from holdfast.base.errors import HoldfastError, IntegrityError
 from holdfast.base.ids import GroupId, ObjectHash, SessionId, VaultId, WriterId
 from holdfast.base.randomness import Random
 from holdfast.base.secrets import Secret
 from holdfast.core import IndexKeys, NodeRule, Parameters, ReadKeys
 from holdfast.format import frames, names
+from holdfast.format.errors import UnsupportedFormatError
 from holdfast.format.session import Session
 from holdfast.format.statement import ReuseRule
 from holdfast.format.vault_object import VaultObject
 from holdfast.format.writer import WriterClass
+from holdfast.keys.doubts import read_chain
 from holdfast.keys.errors import NoSuchWayInError, WrongPasswordError
 from holdfast.keys.keyring import GroupKeys, ReadRing, SessionKeys
 from holdfast.keys.opening import open_ring
 from holdfast.keys.statements import KeyChain
 from holdfast.keys.unlockers import Unlocker
 from holdfast.keys.writers import WriterIdentity, WriterRing, certificate_for_writing
-from holdfast.vault.errors import MissingObjectError, NotAllowedError
+from holdfast.vault.errors import (
+    DamagedObjectError,
+    KeysInDoubtError,
+    MissingObjectError,
+    NotAllowedError,
+)
 from holdfast.vault.local import KnownVault, KnownVaults, LocalFolders, WriterKey
 from holdfast.vault.objects import Loaded, ObjectStore
 from holdfast.vault.repository import Repository
@@ -135,7 +142,8 @@ class ClosedVault(Vault):
         stick), it is not, and nothing else fails for it.
 
         Raises:
-            MissingObjectError, DamagedObjectError: an object is missing or damaged.
+            MissingObjectError, DamagedObjectError: the vault object is missing or damaged.
+            KeysInDoubtError: a key statement that may count is damaged.
             SignatureError: the chain of statements does not hold, or ends before what was seen;
                 or another vault stands where a known one was.
         """
@@ -146,12 +154,17 @@ class ClosedVault(Vault):
             cache=machine.folders.objects(vault_id),
         )
         vault_data = objects.get(names.vault_name(vault_id))
-        statements = {
-            listed.name: objects.get(listed.name) for listed in objects.list(frames.KIND_STATEMENT)
-        }
+        statements = read_statements(objects)
         known = machine.known.find(vault_id)
         seen = None if known is None else known.statement
-        chain = KeyChain.read(vault_id, vault_data, statements, seen=seen)
+        try:
+            chain = read_chain(vault_id, vault_data, statements, seen=seen)
+        except UnsupportedFormatError:
+            raise
+        except IntegrityError as error:
+            raise KeysInDoubtError(
+                f"The key statements of the vault are damaged: {error.message}"
+            ) from error
         vault = cls(repository, machine, objects, chain, Verifier(chain, objects))
         encrypted = [vault_id] if vault.is_sealed else []
         machine.known.check_address(
@@ -172,18 +185,29 @@ class ClosedVault(Vault):
         self.machine.known.change(self.vault_id, is_encrypted=self.is_sealed, how=seen)
 
     def slots(self) -> dict[str, bytes]:
-        """Return the slot objects that the current statement names and that can be read."""
-        found = {}
-        for slot in self.chain.current.body.slots:
-            name = names.slot_name(self.vault_id, slot.slot_hash)
-            with suppress(MissingObjectError):
-                found[name] = self.objects.get(name)
-        return found
+        """Return the slot objects that the current statement names, by name and unverified.
+
+        Those that are missing or cannot be read are left out.
+        """
+        return self._unverified(
+            names.slot_name(self.vault_id, slot.slot_hash) for slot in self.chain.current.body.slots
+        )
 
     def certificates(self) -> dict[str, bytes]:
-        """Return all writer certificates by name, unverified."""
-        listed = self.objects.list(frames.KIND_WRITER)
-        return {item.name: self.objects.get(item.name) for item in listed}
+        """Return all writer certificates by name, unverified; without those that cannot be read."""
+        return self._unverified(item.name for item in self.objects.list(frames.KIND_WRITER))
+
+    def _unverified(self, wanted: Iterable[str]) -> dict[str, bytes]:
+        # Whoever uses them compares them with their names: one that is damaged shuts nobody out
+        # who does not need it.
+        found = {}
+        for name in wanted:
+            with suppress(IntegrityError):
+                try:
+                    found[name] = self.objects.get(name)
+                except DamagedObjectError:
+                    found[name] = self.objects.raw(name)
+        return found
 
     def unlock(
         self, unlockers: Sequence[Unlocker], *, slot: ObjectHash | None = None
@@ -353,6 +377,24 @@ class WritableVault(Vault):
                 hint="Open the vault with a password or key file.",
             )
         return self.ring
+
+
+def read_statements(objects: ObjectStore) -> dict[str, bytes]:
+    """Return all objects among the key statements by name; empty where one cannot be read.
+
+    Raises:
+        MissingObjectError: one is listed and not there.
+    """
+    found = {}
+    for listed in objects.list(frames.KIND_STATEMENT):
+        try:
+            found[listed.name] = objects.raw(listed.name)
+        except MissingObjectError:
+            raise
+        except IntegrityError:
+            # As good as damaged: where it stands decides whether it may count.
+            found[listed.name] = b""
+    return found
 
 
 def find_session(vault: Vault, session_id: SessionId) -> Loaded[Session]:

@@ -16,8 +16,8 @@ from holdfast.format.frames import Sign, signed_message
 from holdfast.format.index_body import IndexBody
 from holdfast.format.maintenance import Forget, Tombstone
 from holdfast.format.point import Point, Refs
-from holdfast.format.session import Lease, Packlist, Session, SessionKind
-from holdfast.format.writer import WriterClass
+from holdfast.format.session import Lease, Packlist, Session
+from holdfast.format.writer import WriterCertificate, WriterClass
 from holdfast.keys.statements import KeyChain
 from holdfast.keys.writers import ValidCertificate, read_certificate
 from holdfast.vault.errors import MissingObjectError, WrongSignerError
@@ -184,13 +184,11 @@ class Verifier:
         """Check a session object: its writer's, valid for writing in its epoch."""
         body = loaded.body
         certificate = self.certificate(body.certificate_hash).body
-        needed = _WRITES if body.kind is SessionKind.MAINTENANCE else WriterClass.WRITER
         if certificate.writer_id != body.writer_id:
             raise WrongSignerError(f"'{loaded.name}' names the certificate of another writer.")
-        if not certificate.writer_class & needed or certificate.group_id != body.group_id:
+        if not certificate.writer_class & _WRITES or certificate.group_id != body.group_id:
             raise WrongSignerError(f"The writer of '{loaded.name}' was not allowed to write it.")
-        if certificate.expiry and certificate.expiry <= body.time:
-            raise WrongSignerError(f"The certificate of '{loaded.name}' had expired.")
+        _check_expiry(loaded.name, certificate, body.time)
         self._check_statement(
             loaded.name, body.statement_number, body.statement_hash, certificate.epoch
         )
@@ -210,6 +208,7 @@ class Verifier:
         certificate = self.certificate(body.certificate_hash).body
         if certificate.writer_id != body.writer_id or not certificate.writer_class & _WRITES:
             raise WrongSignerError(f"'{loaded.name}' names the certificate of another writer.")
+        _check_expiry(loaded.name, certificate, body.time)
         self._check_statement(
             loaded.name, body.statement_number, body.statement_hash, certificate.epoch
         )
@@ -245,12 +244,16 @@ class Verifier:
         self._check_signature(loaded, *self._chain.authority_keys.values(), *keys)
 
     def check_lease(self, loaded: Loaded[Lease]) -> None:
-        """Check a lease: an authority's, or that of any certificate of the writer it names."""
+        """Check a lease: an authority's, or of any certificate of its writer that may write."""
         writer_id = loaded.body.writer_id
         if writer_id is None:
             self._check_signature(loaded, *self._chain.authority_keys.values())
             return
-        keys = [item.body.signing_public_key for item in self.certificates_of(writer_id)]
+        keys = [
+            item.body.signing_public_key
+            for item in self.certificates_of(writer_id)
+            if item.body.writer_class & _WRITES
+        ]
         self._check_signature(loaded, *keys)
 
     def _check_statement(
@@ -277,3 +280,9 @@ class Verifier:
             verify(signature.public_key, message, signature.signature)
         except BadSignatureError as error:
             raise WrongSignerError(f"'{loaded.name}': {error.message}") from error
+
+
+def _check_expiry(name: str, certificate: WriterCertificate, time: int) -> None:
+    # The same second is still valid (5.5).
+    if certificate.expiry and certificate.expiry < time:
+        raise WrongSignerError(f"The certificate of '{name}' had expired.")

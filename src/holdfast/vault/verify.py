@@ -11,7 +11,7 @@ from holdfast.format import names
 from holdfast.format.index_body import IndexBody
 from holdfast.format.session import Session
 from holdfast.keys.keyring import ReadRing
-from holdfast.vault.blind import CheckProgress, nobody, report_of, take_inventory
+from holdfast.vault.blind import CheckProgress, nobody, report_of, take_inventory, vanished
 from holdfast.vault.check_errors import SampleError
 from holdfast.vault.errors import MissingObjectError
 from holdfast.vault.inventory import Finding, Inventory
@@ -74,7 +74,7 @@ def verify(
         relations,
         findings + looks.findings,
         looks=looks,
-        known=known,
+        vanished=vanished(objects, inventory, known),
         contents_opened=ring is not None,
         more_notes=tuple(more_notes),
     )

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from doubles.rich_vaults import RichVault, make_rich_vault
-from doubles.storage import LyingBackend
+from doubles.storage import Kind, LyingBackend, T, WrappedBackend
 from holdfast.format import frames, names
+from holdfast.storage.errors import StorageUnavailableError
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.blind import blind_verify
 from holdfast.vault.check import check
@@ -174,3 +175,34 @@ def _without(rich: RichVault, name: str) -> LyingBackend:
     lies = LyingBackend(rich.vault.backend)
     lies.forget(name)
     return lies
+
+
+class _BadSector(WrappedBackend):
+    """One object can be found and not be read."""
+
+    name = ""
+    is_away = False
+
+    def _call(self, kind: Kind, name: str, act: Callable[[], T]) -> T:
+        if self.is_away or (name == self.name and kind in ("get", "get_ranges")):
+            raise StorageUnavailableError("Input/output error.")
+        return act()
+
+
+def test_a_pack_that_the_drive_cannot_read_any_more_is_named_and_the_rest_verified(
+    rich: RichVault,
+) -> None:
+    backend = _BadSector(rich.vault.backend)
+    backend.name = min(item.name for item in backend.list("") if "/packs/" in item.name)
+    random = rich.vault.machine.random
+
+    for report in (
+        verify(rich.objects(backend), rich.ring, random=random),
+        blind_verify(rich.objects(backend)),
+    ):
+        assert [problem.name for problem in report.problems] == [backend.name]
+        assert report.packs_read == report.packs_total
+
+    backend.is_away = True
+    with pytest.raises(StorageUnavailableError):
+        blind_verify(rich.objects(backend))

@@ -1,6 +1,7 @@
 """gc on vaults that were really written: what is left, and what is left when it dies."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,16 @@ from doubles.storage import (
     T,
     WrappedBackend,
 )
-from holdfast.base.ids import SessionId
+from holdfast.base.ids import PackId, SessionId
 from holdfast.format import frames, names
+from holdfast.format.session import Packlist
 from holdfast.storage.interface import StorageBackend
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.check import check
 from holdfast.vault.check_errors import UpkeepRefusedError
 from holdfast.vault.gc import GcResult, Patience, apply_gc, plan_gc
 from holdfast.vault.inventory import read_inventory
+from holdfast.vault.report import ProblemKind
 from holdfast.vault.verify import verify
 
 EVERYBODY_IS_DEAD = Patience(is_dead=lambda _session: True)
@@ -273,3 +276,85 @@ def sleeper(rich: RichVault, folder: Path) -> dict[str, bytes]:
         for name, data in late.items()
         if "/sessions/" not in name and "/points/" not in name and not name.endswith("/1")
     }
+
+
+def put_packlist(rich: RichVault, body: Packlist) -> str:
+    """Store a packlist that this machine's writer signs."""
+    vault = rich.vault.writable()
+    data = frames.build(
+        frames.KIND_PACKLIST, body.to_body(), sign=vault.ring.sign, vault_id=vault.vault_id
+    )
+    name = names.packlist_name(vault.vault_id, body.session_id, frames.object_hash(data))
+    rich.vault.backend.put(name, data)
+    return name
+
+
+def some_packlist(rich: RichVault) -> tuple[str, Packlist]:
+    """Return the packlist of a session that has packs that points need."""
+    inventory = read_inventory(rich.objects())
+    needed = {session for point in inventory.points.values() for session in point.sessions}
+    name, body = min(
+        (item for session in needed for item in inventory.packlists[session]),
+        key=lambda item: -len(item.body.pack_ids),
+    )
+    return name, body
+
+
+@pytest.mark.parametrize("what", ["the same position", "a pack of another session"])
+def test_a_writer_cannot_have_the_packs_of_others_collected(rich: RichVault, what: str) -> None:
+    """Two packlists that its key signed contradict each other: what refs mean is not known."""
+    _, body = some_packlist(rich)
+    if what == "the same position":
+        others = tuple(PackId(rich.vault.machine.random.take(32)) for _ in body.pack_ids)
+        false = replace(body, pack_ids=others)
+    else:
+        session = next(
+            item
+            for key, item in read_inventory(rich.objects()).sessions.items()
+            if key != body.session_id and item.body.writer_id == body.writer_id
+        )
+        false = replace(body, session_id=session.body.session_id, first_position=4000)
+    put_packlist(rich, false)
+    before = stored(rich)
+
+    with pytest.raises(UpkeepRefusedError, match="contradicts"):
+        run_gc(rich)
+    with pytest.raises(UpkeepRefusedError, match="contradicts"):
+        plan_gc(rich.objects(), patience=EVERYBODY_IS_DEAD)
+
+    assert stored(rich) == before
+    kinds = {problem.kind for problem in check(rich.objects(), rich.ring).problems}
+    assert ProblemKind.CONTRADICTION in kinds
+
+
+def test_a_packlist_that_is_missing_before_another_one_is_refused(rich: RichVault) -> None:
+    name, body = some_packlist(rich)
+    more = PackId(rich.vault.machine.random.take(32))
+    rich.vault.backend.delete(name)
+    put_packlist(
+        rich,
+        replace(
+            body,
+            first_position=1,
+            pack_ids=(*body.pack_ids[1:], more),
+        ),
+    )
+
+    with pytest.raises(UpkeepRefusedError, match="in no packlist"):
+        run_gc(rich)
+
+
+def test_gc_waits_as_long_as_the_storage_says_though_the_marker_says_less(
+    rich: RichVault,
+) -> None:
+    """A repository that was copied to slower storage keeps its marker."""
+    clock = rich.vault.machine.clock
+    assert isinstance(clock, ManualClock)
+    assert read_inventory(rich.objects()).listing_delay_seconds == 0
+
+    result = run_gc(rich, DelayedListingBackend(rich.vault.backend, clock, 5.0))
+
+    assert result.packs > 0
+    assert result.waited_seconds >= 20
+    clock.advance(60)
+    check_clean(rich)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -288,6 +289,25 @@ def test_sweeping_removes_what_a_crash_left_and_nothing_else(
     assert (root / "foreign.txt").exists()
     assert not (root / "leases" / "empty").exists()
     assert backend.get("packs/ab") == b"pack"
+
+
+def test_sweeping_is_not_led_too_deep(backend: LocalBackend, root: Path) -> None:
+    """Whoever can write to the repository can make folders in folders without end."""
+    backend.put("packs/ab", b"pack")
+    (root / ".tmp-1").write_bytes(b"left")
+    os.utime(root / ".tmp-1", (0, 0))
+    folder = os.open(root, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("a", dir_fd=folder)
+        below = os.open("a", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(folder)
+
+    assert backend.sweep(older_than_seconds=3600) == 1
+    assert [found.name for found in backend.list("")] == ["packs/ab"]
+    # pytest cannot remove it either.
+    subprocess.run(["rm", "-rf", str(root / "a")], check=True)
 
 
 def test_things_that_cannot_be_objects_are_not_listed(backend: LocalBackend, root: Path) -> None:

@@ -1,5 +1,7 @@
 """What a machine remembers: whole, for its owner only, and only ever newer."""
 
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,9 @@ import pytest
 from holdfast.base.ids import GroupId, ObjectHash, PointId, SeriesId, SessionId, VaultId, WriterId
 from holdfast.base.secrets import Secret
 from holdfast.keys.statements import SeenStatement
+from holdfast.vault import files
 from holdfast.vault.errors import LocalStateError, UnsafeFileError, WriterKeyFileError
+from holdfast.vault.files import file_lock
 from holdfast.vault.local import (
     KnownVault,
     KnownVaults,
@@ -143,3 +147,88 @@ def test_commands_at_the_same_time_have_an_index_folder_each(tmp_path: Path) -> 
         assert one != other
     with folders.index(VAULT, group) as again:
         assert again == one
+
+
+def test_a_session_that_begins_while_somebody_looks_does_not_seem_dead(tmp_path: Path) -> None:
+    """Who looks holds its lock for a moment; its packs would be taken for those of a dead one."""
+    folders = LocalFolders(tmp_path / "config", tmp_path / "state", tmp_path / "cache")
+    session = SessionId(b"n" * 16)
+    begun, ended = threading.Event(), threading.Event()
+
+    def run() -> None:
+        with folders.alive_lock(VAULT, session):
+            begun.set()
+            ended.wait()
+
+    thread = threading.Thread(target=run)
+    with file_lock(folders._alive(VAULT, session), wait=False) as is_got:
+        assert is_got
+        thread.start()
+        assert not begun.wait(0.2)
+    try:
+        assert begun.wait(10)
+        assert folders.is_alive(VAULT, session) is True
+    finally:
+        ended.set()
+        thread.join()
+    assert folders.is_alive(VAULT, session) is None
+
+
+@pytest.mark.parametrize("begins", ["before it is dropped", "while it is dropped"])
+def test_a_session_that_begins_while_the_dead_are_cleared_away_stays_alive(
+    tmp_path: Path, begins: str
+) -> None:
+    folders = LocalFolders(tmp_path / "config", tmp_path / "state", tmp_path / "cache")
+    session = SessionId(b"n" * 16)
+    path = folders._alive(VAULT, session)
+    with file_lock(path, wait=False):
+        """As it is before its session has taken the lock."""
+    with ExitStack() as stack:
+
+        def stored() -> list[SessionId]:
+            if begins == "before it is dropped":
+                stack.enter_context(folders.alive_lock(VAULT, session))
+            return []
+
+        folders.drop_dead(VAULT, stored)
+        if begins == "while it is dropped":
+            # It waited for the lock of the file that is gone.
+            assert not path.exists()
+            stack.enter_context(folders.alive_lock(VAULT, session))
+        assert folders.is_alive(VAULT, session) is True
+
+
+def test_a_lock_of_a_file_that_is_taken_away_is_that_of_the_next_one(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    got = threading.Event()
+
+    def wait_for_it() -> None:
+        with file_lock(path, wait=True) as is_got:
+            assert is_got
+            got.set()
+            assert not _is_free(path)
+
+    thread = threading.Thread(target=wait_for_it)
+    with file_lock(path, wait=False):
+        thread.start()
+        assert not got.wait(0.2)
+        path.unlink()
+    thread.join()
+    assert got.is_set()
+
+
+def _is_free(path: Path) -> bool:
+    with file_lock(path, wait=False) as is_got:
+        return is_got
+
+
+def test_a_key_that_is_written_is_as_durable_as_the_folders_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power cut its certificate is in the repository; the key has to be here."""
+    synced: list[Path] = []
+    monkeypatch.setattr(files, "sync_folder", synced.append)
+
+    KEY.save(tmp_path / "config" / "writers" / "a.key")
+
+    assert synced == [tmp_path, tmp_path / "config", tmp_path / "config" / "writers"]

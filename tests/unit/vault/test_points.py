@@ -1,12 +1,17 @@
 """Restore points are found by what people type, and chains say what is missing."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta, timezone
 from pathlib import Path
 
 import pytest
 
+from doubles.storage import WrappedBackend
 from doubles.vaults import Notes, TestVault, make_machine, make_vault, storing
 from holdfast.format import names
+from holdfast.operations.points import describe
+from holdfast.storage.interface import ObjectInfo
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.errors import (
     AmbiguousPointError,
@@ -16,7 +21,7 @@ from holdfast.vault.errors import (
 )
 from holdfast.vault.forget import apply_forget, plan_forget
 from holdfast.vault.local import LocalFolders
-from holdfast.vault.points import load_points
+from holdfast.vault.points import PointList, load_points
 from holdfast.vault.sessions import FINDING_FORK
 
 
@@ -114,3 +119,76 @@ def test_a_point_whose_refs_are_gone_is_not_visible(vault: TestVault) -> None:
 
     assert not listed.points
     assert len(listed.incomplete) == 1
+
+
+class _BackupMeanwhile(WrappedBackend):
+    """Lets another backup end between the first two listings of points and refs."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        listed = super().list(prefix)
+        if self.meanwhile is not None and prefix.endswith(("/points/", "/refs/")):
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        return listed
+
+
+def test_a_point_that_is_made_while_others_are_listed_is_no_damage(vault: TestVault) -> None:
+    """Its refs were put before it: whoever sees the point finds them."""
+    vault.backup(storing(b"one"))
+    backend = _BackupMeanwhile(vault.backend)
+    readable = vault.on(backend).readable()
+    backend.meanwhile = lambda: vault.backup(storing(b"two"))
+
+    listed = load_points(readable)
+
+    assert backend.meanwhile is None
+    assert not listed.incomplete
+    assert listed.select("latest") in listed.points
+
+
+def test_refs_that_a_listing_does_not_show_yet_are_asked_for_by_name(tmp_path: Path) -> None:
+    memory = MemoryBackend()
+    vault = make_vault(memory, make_machine(tmp_path / "here"))
+    result = vault.backup(storing(b"one"))
+    refs = next(item.name for item in memory.list("") if "/refs/" in item.name)
+    lagging = _HidingBackend(memory, refs)
+
+    listed = load_points(vault.on(lagging).readable())
+
+    assert [point.id for point in listed.points] == [result.point_id]
+    assert not listed.incomplete
+
+
+class _HidingBackend(WrappedBackend):
+    """Has an object, and does not list it yet."""
+
+    def __init__(self, inner: MemoryBackend, name: str) -> None:
+        super().__init__(inner)
+        self._name = name
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        return iter([item for item in super().list(prefix) if item.name != self._name])
+
+
+def test_a_gap_of_any_length_is_told(vault: TestVault) -> None:
+    """A hostile writer chooses its own counters, up to 64 bits."""
+    vault.backup(storing(b"one"))
+    (point,) = load_points(vault.readable()).points
+    far = replace(point, body=replace(point.body, counter=2**64 - 1))
+
+    said = list(PointList((far,)).damage())
+
+    assert f"{2**64 - 2} points are missing" in said[0]
+
+
+@pytest.mark.parametrize("seconds", [2**63 - 1, -(2**63)])
+def test_a_point_of_any_time_is_listed(vault: TestVault, seconds: int) -> None:
+    """What a hostile writer writes must not hide the points of others."""
+    vault.backup(storing(b"one"))
+    (point,) = load_points(vault.writable()).points
+
+    shown = describe(replace(point, body=replace(point.body, time=seconds)), "none", "anybody")
+
+    assert shown.time.astimezone(timezone(timedelta(hours=14))).year in {1, 9999}

@@ -16,6 +16,7 @@ from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.errors import (
     DowngradeError,
     ForeignFolderError,
+    MissingObjectError,
     NoRepositoryError,
     RepositoryExistsError,
     VaultChangedError,
@@ -132,3 +133,14 @@ def test_another_vault_at_a_known_address_is_refused(
 
     with pytest.raises(error):
         ClosedVault.load(repository, other.vault_id, machine)
+
+
+def test_what_a_stranger_left_does_not_hide_that_the_vault_object_is_lost(tmp_path: Path) -> None:
+    """As a probe that was cut short leaves it."""
+    vault = make_vault(MemoryBackend(), make_machine(tmp_path / "machine"))
+    vault.backup(storing(b"one"))
+    vault.backend.put("probe/0011223344556677/small-0", b"left")
+    vault.backend.delete(names.vault_name(vault.vault_id))
+
+    with pytest.raises(MissingObjectError, match=names.vault_name(vault.vault_id)):
+        open_repository(vault.backend, ManualClock())

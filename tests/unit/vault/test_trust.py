@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from doubles.clock import ManualClock
 from doubles.vaults import TestVault, make_machine, make_vault, storing
 from holdfast.base.ids import IndexId, PackId
+from holdfast.core import Run, Writer, Written
 from holdfast.format import frames, names
 from holdfast.format.frames import Sign
 from holdfast.format.index_body import Drop, IndexBody
@@ -16,6 +18,7 @@ from holdfast.format.point import Point, Refs
 from holdfast.format.session import Lease, Packlist, Session
 from holdfast.format.tables import Body
 from holdfast.format.writer import WriterClass
+from holdfast.keys.errors import CertificateError
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.errors import DamagedObjectError, NotAllowedError, WrongSignerError
 from holdfast.vault.forget import apply_forget, plan_forget
@@ -239,3 +242,72 @@ def test_what_a_maintainer_replaces_is_ignored_and_what_he_drops_is_absent(
     assert my_pack in kept.present
     assert my_pack not in gone.present
     assert gone.dropped == {my_pack}
+
+
+@pytest.mark.parametrize("kind", [frames.KIND_SESSION, frames.KIND_POINT])
+def test_what_is_later_than_its_certificate_is_refused_and_the_same_second_is_valid(
+    vault: TestVault, tmp_path: Path, kind: int
+) -> None:
+    """Section 5.5: the object's own time, of a session as of a restore point."""
+    machine = make_machine(tmp_path / "there")
+    expiry = machine.now_seconds() + 1000
+    there = vault.add_writer(machine, expiry=expiry)
+    made = there.backup(storing(b"two"), source="there")
+    objects = there.closed().objects
+    body = {frames.KIND_SESSION: Session, frames.KIND_POINT: Point}[kind]
+    loaded = next(
+        found
+        for item in objects.list(kind)
+        if (found := objects.load(item.name, body)).body.session_id == made.session_id
+    )
+
+    def at(time: int) -> Loaded[Body]:
+        later = replace(loaded, body=replace(loaded.body, time=time))
+        return signed_again(there, later, there.writable().ring.sign)
+
+    there.closed().verifier.check(at(expiry))
+    with pytest.raises(WrongSignerError, match="expired"):
+        there.closed().verifier.check(at(expiry + 1))
+
+
+def test_no_point_is_made_under_a_certificate_that_expired_meanwhile(
+    vault: TestVault, tmp_path: Path
+) -> None:
+    """Nobody would believe it."""
+    machine = make_machine(tmp_path / "there")
+    assert isinstance(machine.clock, ManualClock)
+    there = vault.add_writer(machine, expiry=machine.now_seconds() + 1000)
+
+    def slowly(writer: Writer, state: Path | None, started_ns: int) -> Run[Written]:
+        machine.clock.sleep(2000)
+        return storing(b"two")(writer, state, started_ns)
+
+    with pytest.raises(CertificateError):
+        there.backup(slowly)
+    assert len(load_points(vault.readable()).points) == 1
+
+
+@pytest.mark.parametrize("kind", [frames.KIND_SESSION, frames.KIND_LEASE])
+@pytest.mark.parametrize(
+    ("writer_class", "is_allowed"),
+    [(WriterClass.MAINTAINER, True), (WriterClass.SCRUBBER, False)],
+    ids=["maintainer", "scrubber"],
+)
+def test_a_session_and_its_leases_are_those_of_a_writer_or_maintainer(
+    vault: TestVault, tmp_path: Path, kind: int, writer_class: WriterClass, *, is_allowed: bool
+) -> None:
+    """The table of section 3."""
+    there = vault.add_writer(make_machine(tmp_path / "there"), writer_class=writer_class)
+    ring = there.writable().ring
+    loaded = first(vault, kind)
+    changes = {"writer_id": ring.writer_id}
+    if kind == frames.KIND_SESSION:
+        changes["certificate_hash"] = ring.certificate.hash
+    other = replace(loaded, body=replace(loaded.body, **changes))
+    made = signed_again(there, other, ring.sign)
+
+    if is_allowed:
+        there.closed().verifier.check(made)
+    else:
+        with pytest.raises(WrongSignerError):
+            there.closed().verifier.check(made)
