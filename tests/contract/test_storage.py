@@ -196,7 +196,7 @@ def test_a_new_storage_holds_nothing_and_a_used_one_something(backend: StorageBa
 
 
 def test_the_ability_of_local_files_is_promised_when_it_is_there(backend: StorageBackend) -> None:
-    assert (local_files(backend) is not None) == backend.capabilities.native_map
+    assert (local_files(backend) is not None) == backend.capabilities.local_files
 
 
 def test_the_probe_finds_it_usable_and_leaves_nothing(backend: StorageBackend) -> None:

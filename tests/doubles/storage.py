@@ -46,7 +46,7 @@ class WrappedBackend:
 
     @property
     def capabilities(self) -> Capabilities:
-        return replace(self.inner.capabilities, native_map=False)
+        return replace(self.inner.capabilities, local_files=False)
 
     def put(self, name: str, data: Bytes | Sequence[Bytes]) -> bool:
         return self._call("put", name, lambda: self.inner.put(name, data))

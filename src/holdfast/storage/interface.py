@@ -9,7 +9,6 @@ No name may be the folder of another one (``a`` beside ``a/b``); what happens th
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -36,7 +35,7 @@ class Capabilities:
         consistent_list: a listing shows every put and delete that returned before it began.
         conditional_put: of two writers racing for one name with different bytes, one is refused.
         object_lock: objects can be kept from deletion until a date.
-        native_map: the storage is also :class:`LocalFiles`.
+        local_files: the storage is also :class:`LocalFiles`.
         listing_delay_seconds: how long a put or delete may stay out of listings.
     """
 
@@ -45,7 +44,7 @@ class Capabilities:
     consistent_list: bool
     conditional_put: bool
     object_lock: bool
-    native_map: bool
+    local_files: bool
     listing_delay_seconds: float
 
 
@@ -136,19 +135,7 @@ class StorageBackend(Protocol):
 
 @runtime_checkable
 class LocalFiles(Protocol):
-    """Ability of storage on a local file system: objects are files, and nothing is copied."""
-
-    def map(self, name: str) -> AbstractContextManager[memoryview]:
-        """Map the object into memory, read-only, for the length of the ``with`` block.
-
-        Slices that outlive the block stay valid and keep the mapping alive. A file that somebody
-        truncates meanwhile ends the process (SIGBUS); objects are write-once, so only damage from
-        outside does that.
-
-        Raises:
-            ObjectMissingError: There is none.
-        """
-        ...
+    """Ability of storage on a local file system: finished files become objects without a copy."""
 
     def put_file(self, name: str, path: Path) -> bool:
         """Move the finished file *path* into the storage; promises and errors as for ``put``.
@@ -198,7 +185,7 @@ class LocalFiles(Protocol):
 
 def local_files(backend: StorageBackend) -> LocalFiles | None:
     """Return *backend* as :class:`LocalFiles` if it promises that ability, else None."""
-    if backend.capabilities.native_map and isinstance(backend, LocalFiles):
+    if backend.capabilities.local_files and isinstance(backend, LocalFiles):
         return backend
     return None
 

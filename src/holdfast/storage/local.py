@@ -66,7 +66,7 @@ _LOCAL: Final = Capabilities(
     consistent_list=True,
     conditional_put=True,
     object_lock=False,
-    native_map=True,
+    local_files=True,
     listing_delay_seconds=0.0,
 )
 
@@ -177,17 +177,6 @@ class LocalBackend:
         check_name(name)
         with self._errors(name), self._object(name) as (descriptor, _):
             return [read(descriptor, name, offset, length) for offset, length in ranges]
-
-    @contextmanager
-    def map(self, name: str) -> Iterator[memoryview]:
-        """Map the object, read-only; see the interface."""
-        check_name(name)
-        with self._errors(name), self._object(name) as (descriptor, _):
-            view = map_file(descriptor)
-        try:
-            yield view
-        finally:
-            unmap(view)
 
     def size(self, name: str) -> int:
         """Return the object's size in bytes; see the interface."""

@@ -13,7 +13,7 @@ IN_MEMORY = Capabilities(
     consistent_list=True,
     conditional_put=True,
     object_lock=False,
-    native_map=False,
+    local_files=False,
     listing_delay_seconds=0.0,
 )
 

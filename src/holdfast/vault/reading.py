@@ -10,7 +10,11 @@ from holdfast.base.progress import Finding, Listener, Progress
 from holdfast.core import Bytes, Fetch, Run
 from holdfast.core import Progress as EngineProgress
 from holdfast.format import names
-from holdfast.storage.errors import ObjectMissingError, ObjectTruncatedError
+from holdfast.storage.errors import (
+    ObjectMissingError,
+    ObjectTruncatedError,
+    StorageUnavailableError,
+)
 from holdfast.storage.interface import local_files
 from holdfast.vault.errors import DamagedObjectError, PackMissingError
 from holdfast.vault.objects import ObjectStore
@@ -74,7 +78,7 @@ _Answer = list[Bytes] | IntegrityError
 
 
 class _Answering:
-    """Fetches ranges: mapped where the storage is local, else with a few threads."""
+    """Fetches ranges: at once where the storage is local, else with a few threads."""
 
     def __init__(
         self,
@@ -82,7 +86,8 @@ class _Answering:
         threads: int,
         needed_by: Callable[[PackId], tuple[PointId, ...]],
     ) -> None:
-        self._objects = objects
+        # A local drive has tried again itself, and each of its bad places would take minutes.
+        self._objects = objects if threads else objects.impatient()
         self._needed_by = needed_by
         self._pool = ThreadPoolExecutor(threads, "holdfast-get") if threads else None
         self._running: dict[Future[_Answer], int] = {}
@@ -118,18 +123,21 @@ class _Answering:
     def _fetch(self, fetch: Fetch) -> list[Bytes]:
         name = names.pack_name(self._objects.vault_id, fetch.pack_id)
         try:
-            local = local_files(self._objects.backend)
-            if local is None:
-                return list(self._objects.get_ranges(name, fetch.ranges))
-            with self._objects.tried(lambda: local.map(name)) as view:
-                if any(offset + length > len(view) for offset, length in fetch.ranges):
-                    raise DamagedObjectError(f"The pack '{name}' is cut short.")
-                # Slices stay valid after the block and keep the mapping alive.
-                return [view[offset : offset + length] for offset, length in fetch.ranges]
+            # A local pack is read, not mapped: where a drive cannot read any more, or a file gets
+            # shorter, a mapping would kill the process.
+            return list(self._objects.get_ranges(name, fetch.ranges))
         except ObjectMissingError:
             raise self._missing(name, fetch.pack_id) from None
         except ObjectTruncatedError as error:
             raise DamagedObjectError(f"The pack '{name}' is cut short.") from error
+        except StorageUnavailableError as error:
+            # One that cannot read one place any more reads the others; one that is gone does not
+            # answer this question either.
+            if not self._objects.exists(name):
+                raise
+            raise DamagedObjectError(
+                f"The pack '{name}' cannot be read: {error.message}"
+            ) from error
 
     def _missing(self, name: str, pack_id: PackId) -> HoldfastError:
         points = ", ".join(point.hex()[:8] for point in self._needed_by(pack_id))

@@ -71,7 +71,6 @@ def backend(root: Path) -> Iterator[LocalBackend]:
 _ASKS: list[Callable[[LocalBackend, str], object]] = [
     lambda backend, name: backend.get(name),
     lambda backend, name: backend.get_ranges(name, [(0, 1)]),
-    lambda backend, name: backend.map(name).__enter__(),
     lambda backend, name: backend.size(name),
     lambda backend, name: backend.exists(name),
     lambda backend, name: backend.put(name, b"mine"),
@@ -211,22 +210,6 @@ def test_deleting_the_last_object_removes_its_empty_folders_only(
     assert [path.name for path in (root / "leases").iterdir()] == ["two"]
     backend.delete("leases/two/1")
     assert list(root.iterdir()) == []
-
-
-def test_a_mapped_object_shows_its_bytes_and_slices_outlive_the_block(
-    backend: LocalBackend,
-) -> None:
-    backend.put("a", b"0123456789")
-    backend.put("empty", b"")
-
-    with backend.map("a") as view:
-        assert view.readonly
-        assert bytes(view) == b"0123456789"
-        kept = view[3:5]
-    assert bytes(kept) == b"34"
-    kept.release()
-    with backend.map("empty") as view:
-        assert bytes(view) == b""
 
 
 def test_a_spooled_file_is_moved_not_copied(backend: LocalBackend) -> None:

@@ -16,7 +16,7 @@ from holdfast.base.progress import Finding
 from holdfast.core import Fetch
 from holdfast.crypto.hashing import sha256
 from holdfast.format import names
-from holdfast.storage.errors import StorageDeniedError
+from holdfast.storage.errors import StorageDeniedError, StorageUnavailableError
 from holdfast.storage.interface import StorageBackend
 from holdfast.storage.local import LocalBackend
 from holdfast.storage.memory import MemoryBackend
@@ -110,4 +110,20 @@ def test_the_storage_speaks_for_itself(backend: StorageBackend) -> None:
     failing = FailingBackend(backend, "get_ranges", error=lambda: StorageDeniedError("No."))
 
     with pytest.raises(StorageDeniedError):
+        pump(Asking((0, 1)), store(failing), Notes())
+
+
+def test_a_pack_that_a_drive_cannot_read_any_more_is_damaged(backend: StorageBackend) -> None:
+    failing = FailingBackend(backend, "get_ranges", times=1000)
+
+    with pytest.raises(DamagedObjectError, match="cannot be read"):
+        pump(Asking((0, 1)), store(failing), Notes())
+
+
+def test_a_drive_that_is_gone_is_no_damage(backend: StorageBackend) -> None:
+    failing = FailingBackend(
+        FailingBackend(backend, "get_ranges", times=1000), "exists", times=1000
+    )
+
+    with pytest.raises(StorageUnavailableError):
         pump(Asking((0, 1)), store(failing), Notes())
