@@ -7,7 +7,7 @@ looked at as far as that goes.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 from holdfast.base.errors import HoldfastError, IntegrityError, SignatureError
@@ -17,6 +17,7 @@ from holdfast.format.names import parse_name
 from holdfast.operations.context import Context
 from holdfast.operations.errors import NotEncryptedError, VerifyNeedsKeyError
 from holdfast.operations.opening import refuse_unexpectedly_open, unlocked
+from holdfast.operations.points import moment_of
 from holdfast.storage.address import open_backend
 from holdfast.storage.interface import StorageBackend
 from holdfast.vault.blind import blind_verify
@@ -155,7 +156,7 @@ def _touched(report: Report, vault: ReadableVault | None) -> tuple[TouchedPoint,
         touched.append(
             TouchedPoint(
                 point_id.hex(),
-                None if point is None else datetime.fromtimestamp(point.time_ns // 10**9, UTC),
+                None if point is None else moment_of(point.time_ns),
                 None if point is None else point.series,
             )
         )

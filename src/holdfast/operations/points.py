@@ -2,7 +2,8 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
+from typing import Final
 
 from holdfast.base.errors import KeysError
 from holdfast.format.point import LeftOut
@@ -12,6 +13,10 @@ from holdfast.operations.context import Context
 from holdfast.operations.opening import opened, unlocked_if_possible, unlocked_or_declined
 from holdfast.vault.points import PointList, RestorePoint, see_points
 from holdfast.vault.states import Vault
+
+# A year from both ends, so that there is a local time, too.
+_EARLIEST: Final = int(datetime(MINYEAR + 1, 1, 1, tzinfo=UTC).timestamp())
+_LATEST: Final = int(datetime(MAXYEAR, 1, 1, tzinfo=UTC).timestamp())
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +100,19 @@ def run(request: PointsRequest, context: Context) -> PointsListing:
         return PointsListing(tuple(chosen), is_open, forks_of(listed), tuple(listed.damage()))
 
 
+def moment_of(time_ns: int) -> datetime:
+    """Return a time of a restore point as people have it.
+
+    What stands outside is whatever its writer put there: its ends stand for what is beyond the
+    calendar.
+    """
+    return datetime.fromtimestamp(min(max(time_ns // 10**9, _EARLIEST), _LATEST), UTC)
+
+
 def describe(point: RestorePoint, suite: str, openers: str) -> PointInfo:
     """Return what people see of a point."""
     record = point.record
-    time = datetime.fromtimestamp(point.time_ns // 10**9, UTC)
+    time = moment_of(point.time_ns)
     if record is None:
         problem = None
         if point.unreadable is not None and not isinstance(point.unreadable, KeysError):

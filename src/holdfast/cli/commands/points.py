@@ -9,7 +9,7 @@ from holdfast.base.sizes import format_size
 from holdfast.cli.invocation import Invocation
 from holdfast.cli.options import GlobalCommand, family
 from holdfast.cli.output import JsonValue, json_name, printable, show_time, show_time_ns, table
-from holdfast.cli.words import HostOption, SourceOption, split_point
+from holdfast.cli.words import HostOption, SourceOption, parse_tags, split_point
 from holdfast.format.point import LeftOut
 from holdfast.operations import list_tree, points
 from holdfast.operations.list_tree import ListedEntry, ListRequest
@@ -93,7 +93,7 @@ def _points(
         invocation.repository,
         source,
         host,
-        tuple(tag or ()),
+        parse_tags(tag or ()),
         ask=not invocation.output.is_json,
     )
     listing = points.run(request, invocation.context)
