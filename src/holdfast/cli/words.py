@@ -121,5 +121,9 @@ def parse_rate(text: str) -> int:
 
     Raises:
         InvalidSizeError: it is none.
+        UsageError: it is nothing at all, so that no work would ever end.
     """
-    return max(1, parse_size(text.removesuffix("/s")))
+    rate = parse_size(text.removesuffix("/s"))
+    if not rate:
+        raise UsageError("At a rate of 0 nothing is ever sent.", hint="Leave the limit away.")
+    return rate

@@ -7,7 +7,7 @@ import pytest
 
 from holdfast.base.sizes import InvalidSizeError, parse_size
 from holdfast.cli.errors import UsageError
-from holdfast.cli.words import counted, parse_subset, parse_tags, parse_time, plain_text
+from holdfast.cli.words import counted, parse_rate, parse_subset, parse_tags, parse_time, plain_text
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,13 @@ def test_the_largest_size_is_read() -> None:
 def test_a_part_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_subset(text)
+
+
+def test_a_rate_of_nothing_is_refused() -> None:
+    """It would be one byte a second, and the backup would never end."""
+    assert parse_rate("10K/s") == 10240
+    with pytest.raises(UsageError):
+        parse_rate("0")
 
 
 def test_tags_may_stand_in_one_word() -> None:
