@@ -303,8 +303,9 @@ def test_what_follows_the_statement_that_lost_is_lost_too() -> None:
         {"vault_public_key": bytes(1216)},
         {"root_commitment": bytes(32)},
         {"authority_public_key": signing_public_key(Secret(b"\x01" * 32))},
+        {"certificates": (ObjectHash(b"c" * 32),)},
     ],
-    ids=["number", "epoch", "vault key", "commitment", "authority"],
+    ids=["number", "epoch", "vault key", "commitment", "authority", "certificates"],
 )
 def test_a_statement_cannot_skip_or_change_keys_within_an_epoch(
     changes: dict[str, object],

@@ -65,6 +65,56 @@ def test_a_mirror_of_some_paths_keeps_what_else_is_in_it(ready: CommandLine) -> 
     assert [path.name for path in (target / "a").iterdir()] == ["x"]
 
 
+def test_what_the_backup_left_out_stays_in_what_it_backed_up(ready: CommandLine) -> None:
+    """The plan says so, and --delete-excluded is how to be rid of it."""
+    m = ready.source(**{"a/x": b"x", "a/cache/page": b"p", "b/y": b"y"})
+    ready.done("backup", m / "a", m / "b", "-e", "cache/", "-e", "*.tmp", password=False)
+    (m / "a" / "new").write_bytes(b"new")
+    (m / "b" / "old.tmp").write_bytes(b"tmp")
+    words = ("restore", "latest", "--in-place", "--overwrite", "always", "--delete", "--verify")
+
+    plan = ready.done(*words, "-n").out
+    assert "1 names" in plan
+    assert "2 items kept: the backup left them out" in plan
+    assert plan.splitlines()[-3:-1] == ["  a/cache/", "  b/old.tmp"]
+    planned = ready.done("--json", *words, "--yes").events[0]
+    assert (planned["removals"], planned["spared"]) == (1, 2)
+    assert not (m / "a" / "new").exists()
+    assert (m / "a" / "cache" / "page").read_bytes() == b"p"
+
+    ready.done(*words, "--delete-excluded", "--yes")
+    assert sorted(path.name for path in (m / "a").iterdir()) == ["x"]
+    assert sorted(path.name for path in (m / "b").iterdir()) == ["y"]
+    assert ready("restore", "latest", "--in-place", "--delete-excluded", "--yes").code == 2
+
+
+def test_a_restore_point_says_what_its_backup_left_out(ready: CommandLine) -> None:
+    """In JSON always, for people with -v; the tool of one file reads it, too."""
+    rules = ("-e", "*.tmp", "--exclude-caches", "--exclude-if-present", ".no", "-x")
+    ready.done("backup", ready.source(), *rules, "--exclude-larger-than", "1K", password=False)
+    said = {
+        "patterns": ["*.tmp"],
+        "caches": True,
+        "if_present": [".no"],
+        "larger_than_bytes": 1024,
+        "one_file_system": True,
+    }
+
+    assert ready.done("points", "--json").document["points"][0]["left_out"] == said
+    assert ready.done("ls", "latest", "--json").document["left_out"] == said
+    assert "left out: *.tmp, contents of caches, contents of folders with .no, files larger" in (
+        ready.done("points", "-v").out
+    )
+    assert ready("points", "--json").document["points"][0]["left_out"] is None
+
+
+def test_a_rule_that_no_restore_point_can_say_is_refused(ready: CommandLine) -> None:
+    """Before anything is read: a path as a marker would never have matched anything."""
+    answer = ready("backup", ready.source(), "--exclude-if-present", "a/.nobackup")
+
+    assert (answer.code, "H706" in answer.err) == (2, True)
+
+
 @pytest.mark.parametrize("several", [False, True])
 def test_delete_beside_a_single_file_is_refused(ready: CommandLine, *, several: bool) -> None:
     """Nothing but files was backed up: nothing can be removed."""

@@ -1,5 +1,6 @@
 """The repository, or a file of this machine, was made by somebody who means harm."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,30 @@ def test_another_repository_in_the_place_of_a_known_one_is_noticed(
 
     assert answer.code == 21
     assert "H606" in answer.err
+
+
+@pytest.mark.parametrize(("cipher", "code"), [("gcm", "H606"), ("none", "H607")])
+def test_the_hint_for_another_repository_on_purpose_is_a_command_that_works(
+    filled: CommandLine, tmp_path: Path, cipher: str, code: str
+) -> None:
+    """As ssh-keygen -R: nothing but the address is forgotten, and nothing by -n."""
+    other = CommandLine(tmp_path / "other")
+    other.done("init", "--cipher", cipher, password=cipher != "none")
+    filled.repository.rename(tmp_path / "away")
+    other.repository.rename(filled.repository)
+    refused = filled("points")
+    assert (refused.code, code in refused.err) == (21, True)
+    words = shlex.split(refused.err.partition("holdfast doctor ")[2].partition(". ")[0])
+
+    filled.done("doctor", *words, "-n", password=False)
+    assert filled("points").code == 21
+    told = filled.done("doctor", *words, "--json", password=False).document
+    assert told["address"] == str(filled.repository)
+    assert len(told["vaults"]) == 1
+
+    assert filled("points").code == 0
+    again = filled("doctor", "--forget-address", tmp_path / "nowhere")
+    assert (again.code, "H809" in again.err) == (2, True)
 
 
 def test_a_repository_that_went_back_in_time_is_noticed(

@@ -39,6 +39,44 @@ def test_prune_of_an_unknown_series_is_refused(filled: CommandLine, option: str)
     assert "H611" in refused.err
 
 
+@pytest.mark.parametrize("tags", ["", "a,"])
+def test_an_empty_tag_to_keep_is_refused(filled: CommandLine, tags: str) -> None:
+    """A script whose variable is empty would drop nearly everything."""
+    refused = filled("prune", "--keep-tag", tags, "--yes", password=True)
+    assert refused.code == 2
+
+
+@pytest.mark.parametrize("option", ["--source", "--host", "--tag"])
+def test_names_that_are_no_text_are_refused_before_anything_is_read(
+    ready: CommandLine, option: str
+) -> None:
+    """A stream may be called after any bytes; its series has them as escapes."""
+    refused = ready("backup", ready.source(), option, "\udcff")
+    assert (refused.code, "H900" in refused.err) == (2, True)
+
+    assert ready("backup", "--stdin", "--name", "\udcff", stdin=b"x").code == 0
+    (point,) = ready.done("points", "--json").document["points"]
+    assert point["source"] == "\\udcff"
+
+
+def test_a_writer_that_takes_the_name_of_another_pushes_out_none_of_its_points(
+    ready: CommandLine,
+) -> None:
+    """Keep rules count for each series of each writer by itself, whatever it is called."""
+    words = ("backup", ready.source(), "--host", "office", "--source", "home")
+    assert ready(*words).code == 0
+    (first,) = ready.done("points", "--json").document["points"]
+    other = {"HOME": str(ready.folder / "other")}
+    for _ in range(2):
+        assert ready(*words, environment=other, password=True).code == 0
+
+    done = ready.done("prune", "--keep-last", "1", "--yes", "--json")
+
+    assert len(done.document["dropped"]) == 1
+    assert first["id"] not in done.document["dropped"]
+    assert done.document["staying"] == 2
+
+
 def test_an_empty_address_is_not_that_of_the_environment(filled: CommandLine) -> None:
     """A script whose variable is empty must not meet another repository."""
     refused = filled("-r", "", "points", password=True)

@@ -44,6 +44,30 @@ def test_a_password_comes_from_a_command_that_no_shell_sees(filled: CommandLine)
     assert "H905" in bad.err
 
 
+def test_one_secret_from_two_sources_is_refused(filled: CommandLine) -> None:
+    """One of them would be left out without a word."""
+    new = secret_file(filled.folder / "new", b"new password\n")
+    key = secret_file(filled.folder / "key", bytes(range(64)))
+
+    twice = filled("key", "verify", "--password-file", new, "--password-command", "echo x")
+    both = filled("key", "add", "--new-password-file", new, "--new-key-file", key, password=True)
+
+    assert (twice.code, both.code) == (2, 2)
+    assert len(filled.done("key", "list", "--json").document["ways_in"]) == 1
+
+
+def test_a_hint_keeps_its_own_quotes(filled: CommandLine) -> None:
+    """Also when the password is changed without a word about the hint."""
+    key = secret_file(filled.folder / "key", bytes(range(64)))
+    new = secret_file(filled.folder / "new", b"new password\n")
+    filled.done("key", "add", "--new-key-file", key, "--hint", 'say "friend"')
+    words = ("key", "change-password", "--key-file", key, "--new-password-file", new)
+    assert filled(*words).code == 0
+
+    ways = filled.done("key", "list", "--json", password=False).document["ways_in"]
+    assert [way["hint"] for way in ways] == ["", 'say "friend"']
+
+
 def test_a_secret_file_that_others_can_change_is_refused(filled: CommandLine) -> None:
     """And one that others can read is warned about: ssh's rule."""
     writable = secret_file(filled.folder / "writable", PASSWORD.encode(), 0o622)

@@ -102,6 +102,13 @@ def test_a_name_says_what_the_vectors_say(case: Case) -> None:
             assert name.folder.hex() == means.get("session", means.get("group", ""))
 
 
+@pytest.mark.parametrize("case", listed("records"))
+def test_the_records_of_the_vectors_fit(case: Case) -> None:
+    """It does nothing with the rules of what was left out, and reads past them."""
+    if case["expect"] == "ok":
+        assert EXTRACT.fits(EXTRACT.decode(case["input"]), EXTRACT.RECORD)
+
+
 @pytest.mark.parametrize("case", listed("padme"))
 def test_sizes_are_padded_as_in_the_vectors(case: Case) -> None:
     assert EXTRACT.padme(int.from_bytes(case["input"])) == int(case["means"])

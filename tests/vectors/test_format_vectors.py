@@ -11,6 +11,7 @@ from holdfast.base.sizes import padme
 from holdfast.format import errors, frames
 from holdfast.format.cbor import decode
 from holdfast.format.names import parse_name
+from holdfast.format.point import PointRecord
 from holdfast.format.runs import decode_runs
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
@@ -24,6 +25,7 @@ WORDS: Final[dict[str, type[errors.FormatError]]] = {
     "signatures": errors.SignatureBlockError,
     "attachment": errors.AttachmentError,
     "runs": errors.RunsError,
+    "record": errors.FieldError,
 }
 
 Case = dict[str, str]
@@ -116,6 +118,19 @@ def test_names(case: Case) -> None:
     for claim in case["means"].split(", "):
         key, _, value = claim.partition(" ")
         assert says[key] == value
+
+
+@cases_of("records.txt")
+def test_records(case: Case) -> None:
+    data = bytes.fromhex(case["input"])
+    if case["expect"] != "ok":
+        with pytest.raises(WORDS[case["expect"]]):
+            PointRecord.from_bytes(data)
+        return
+    record = PointRecord.from_bytes(data)
+
+    assert notation(record.to_body().get(17)) == case["means"]
+    assert record.to_bytes() == data
 
 
 @cases_of("runs.txt")

@@ -11,7 +11,8 @@ GIB: Final = 1024 * MIB
 TIB: Final = 1024 * GIB
 
 _UNITS: Final = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB}
-_SIZE: Final = re.compile(r"(\d+)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_SIZE: Final = re.compile(r"0*([0-9]{1,18})\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_LARGEST: Final = 2**63 - 1
 
 
 class InvalidSizeError(RequestError):
@@ -27,10 +28,11 @@ def parse_size(text: str) -> int:
         InvalidSizeError: *text* is not a size.
     """
     match = _SIZE.fullmatch(text.strip())
-    if match is None:
+    size = None if match is None else int(match.group(1)) * _UNITS[match.group(2).upper()]
+    if size is None or size > _LARGEST:
         message = f"'{text}' is not a size"
         raise InvalidSizeError(message, hint="Write a number and a unit: 500K, 64M, 2G.")
-    return int(match.group(1)) * _UNITS[match.group(2).upper()]
+    return size
 
 
 def format_size(size_bytes: int) -> str:

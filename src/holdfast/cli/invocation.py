@@ -11,7 +11,7 @@ from typing import Self
 import typer
 
 from holdfast.base.clock import Clock, SystemClock
-from holdfast.cli.errors import NoRepositoryNamedError, NotConfirmedError
+from holdfast.cli.errors import NoRepositoryNamedError, NotConfirmedError, UsageError
 from holdfast.cli.options import GlobalOptions
 from holdfast.cli.output import Output
 from holdfast.cli.progress import ProgressPrinter
@@ -36,8 +36,16 @@ class Invocation:
         """Join what stood on the line with the environment, and say the format's note.
 
         *new_secret* says where a new password or key file comes from, for commands that make one.
+
+        Raises:
+            UsageError: one secret is said to come from several places.
         """
         options = ctx.obj if isinstance(ctx.obj, GlobalOptions) else GlobalOptions()
+        _refuse_several(options.password_file, options.password_command)
+        if new_secret is not None:
+            _refuse_several(
+                new_secret.password_file, new_secret.password_command, new_secret.key_file
+            )
         output = Output(is_json=options.json, is_quiet=options.quiet, verbosity=options.verbose)
         output.format_note()
         settings = Settings.from_environment()
@@ -130,9 +138,22 @@ class Invocation:
             )
         sys.stderr.write(f"{question} [y/N] ")
         sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        try:
+            answer = sys.stdin.readline().strip().lower()
+        except UnicodeDecodeError:
+            answer = ""
+        if answer not in {"y", "yes"}:
             raise NotConfirmedError("Nothing was done.")
         return True
+
+
+def _refuse_several(*sources: Path | str | None) -> None:
+    """Refuse a secret that is named twice: one of them would be left out without a word."""
+    if sum(source is not None for source in sources) > 1:
+        raise UsageError(
+            "Several sources of one secret are named, and only one can count.",
+            hint="Name one file or one command. A second way in is added by 'holdfast key add'.",
+        )
 
 
 def resolved(path: Path) -> Path:

@@ -37,9 +37,11 @@ class GlobalOptions:
             for item in fields(later)
             if getattr(later, item.name)
         }
+        # An empty address or command was said too: it is refused, and not taken for silence.
         if later.repo is not None:
-            # An empty address was said too: it is refused, and not taken for silence.
             said["repo"] = later.repo
+        if later.password_command is not None:
+            said["password_command"] = later.password_command
         if self.verbose and later.verbose:
             said["verbose"] = self.verbose + later.verbose
         return replace(self, **said)

@@ -10,7 +10,7 @@ import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, TextIO
 
 from holdfast.cli.errors import OutputError
@@ -88,10 +88,33 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence
     )
 
 
+class _LocalZone(tzinfo):
+    """The zone of this machine, with every change of its clocks."""
+
+    def utcoffset(self, moment: datetime | None) -> timedelta | None:
+        return None if moment is None else _as_local(moment).utcoffset()
+
+    def dst(self, moment: datetime | None) -> timedelta | None:
+        del moment
+        return None  # Nobody asks, and the system does not say how much it is.
+
+    def tzname(self, moment: datetime | None) -> str | None:
+        return None if moment is None else _as_local(moment).tzname()
+
+    def fromutc(self, moment: datetime) -> datetime:
+        there = moment.replace(tzinfo=UTC).astimezone()
+        local = there.replace(tzinfo=self)
+        # When clocks are set back, an hour comes twice; the fold says that it is the second one.
+        return local if local.utcoffset() == there.utcoffset() else local.replace(fold=1)
+
+
+def _as_local(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=None).astimezone()
+
+
 def local_zone() -> tzinfo:
-    """Return the zone in which times are shown."""
-    zone = datetime.fromtimestamp(0, UTC).astimezone().tzinfo
-    return UTC if zone is None else zone
+    """Return the zone in which times are shown and days begin."""
+    return _LocalZone()
 
 
 def show_time(moment: datetime) -> str:

@@ -25,6 +25,7 @@ from holdfast.cli.errors import (
     SecretFileWritableError,
 )
 from holdfast.cli.output import Output, printable
+from holdfast.crypto.errors import PasswordError
 from holdfast.keys.unlockers import KeyFileUnlocker, PasswordUnlocker, Unlocker
 
 _ATTEMPTS: Final = 3
@@ -43,7 +44,9 @@ class SecretOptions:
 
     def __bool__(self) -> bool:
         """Tell whether any source is named."""
-        return any((self.password_file, self.password_command, self.key_file, self.password))
+        # An empty word names one too: it is refused, and never taken for silence.
+        sources = (self.password_file, self.password_command, self.key_file, self.password)
+        return any(source is not None for source in sources)
 
 
 class SecretSources:
@@ -143,7 +146,13 @@ class SecretSources:
 
         found: list[Unlocker] = []
         if options.password_file is not None:
-            found.append(password(self._read(options.password_file, "password file")))
+            content = self._read(options.password_file, "password file")
+            if len(content) > _LIMIT_BYTES:
+                raise SecretFileError(
+                    f"The password file '{printable(str(options.password_file))}' has more than "
+                    "1 MiB, so it holds no password."
+                )
+            found.append(password(content))
         elif options.password_command is not None:
             found.append(password(_printed_by(options.password_command)))
         elif options.password is not None:
@@ -175,7 +184,19 @@ class SecretSources:
 
 
 def _typed(prompt: str) -> str:
-    return getpass.getpass(prompt)
+    """Return what is typed, which is not shown.
+
+    Raises:
+        NoSecretError: the input ended instead.
+        PasswordError: it is no text in the terminal's encoding.
+    """
+    try:
+        return getpass.getpass(prompt)
+    except EOFError:
+        raise NoSecretError("A password is needed, and none was typed.") from None
+    except UnicodeDecodeError:
+        # The error would repeat what was typed.
+        raise PasswordError("what was typed is no text") from None
 
 
 def _printed_by(command: str) -> bytes:

@@ -499,7 +499,7 @@ class Reader(Protocol):
         """Find what a restore with these rules would remove; reads only.
 
         Each is a finding ``additional``; the path of a folder, which goes with all in it, ends with
-        a slash.
+        a slash. What stays because the backup may have left it out is a finding ``spared``.
         """
         ...
 

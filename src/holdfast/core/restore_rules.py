@@ -6,6 +6,17 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOutRules:
+    """By which rules the backup left things out; see ``ScanRules``, which they were then."""
+
+    patterns: Sequence[bytes] = ()
+    caches: bool = False
+    if_present: Sequence[bytes] = ()
+    larger_bytes: int | None = None
+    one_file_system: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RestoreRules:
     """How a target that is not empty is treated."""
 
@@ -30,3 +41,5 @@ class RestoreRules:
     """Folders above *roots* that are there keep their metadata."""
     spared: Sequence[bytes] = ()
     """Paths below the root that are never removed, whatever the tree says."""
+    left_out: LeftOutRules | None = None
+    """What may have been left out by these is not removed either. None: nothing was left out."""

@@ -16,6 +16,7 @@ from holdfast.base.ids import (
     VaultId,
     WriterId,
 )
+from holdfast.base.sizes import MIB
 from holdfast.format.errors import FieldError, RunsError
 from holdfast.format.runs import check_runs
 from holdfast.format.statement import STATEMENT_NUMBER
@@ -27,8 +28,10 @@ from holdfast.format.tables import (
     Body,
     Choice,
     FixedOrEmpty,
+    Flag,
     Integer,
     ListOf,
+    Optionally,
     Record,
     Row,
     RowOf,
@@ -40,6 +43,12 @@ from holdfast.format.tables import (
 
 COUNTER: Final = Integer(1, U64)
 """Restore points of a series count from 1."""
+
+LEFT_OUT_LIMIT: Final = 2 * MIB
+"""Bytes of all patterns and names of :class:`LeftOut`."""
+LEFT_OUT_COUNT: Final = 65_536
+"""Patterns, and names, of :class:`LeftOut`."""
+_LEFT_OUT: Final = ListOf(Blob(1, LEFT_OUT_LIMIT), high=LEFT_OUT_COUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +147,33 @@ class Head(Row, what="head"):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut(Row, what="rules of what was left out"):
+    """By which rules a backup left things out. *larger_than* holds no or one size in bytes."""
+
+    patterns: Annotated[tuple[bytes, ...], At(0, _LEFT_OUT)] = ()
+    caches: Annotated[bool, At(1, Flag())] = False
+    if_present: Annotated[tuple[bytes, ...], At(2, _LEFT_OUT)] = ()
+    larger_than: Annotated[tuple[int, ...], At(3, ListOf(unsigned(), high=1))] = ()
+    one_file_system: Annotated[bool, At(4, Flag())] = False
+
+    def fault(self) -> str:
+        """See :class:`~holdfast.format.tables.Body`."""
+        both = (*self.patterns, *self.if_present)
+        if any(b"\0" in one for one in both):
+            return "a pattern or name has a zero byte in it"
+        if any(b"/" in name for name in self.if_present):
+            return "a name has a slash in it"
+        if sum(map(len, both)) > LEFT_OUT_LIMIT:
+            return "patterns and names are too long"
+        return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PointRecord(Record, what="record of a restore point"):
-    """What only somebody who reads may see of a restore point. Times in nanoseconds."""
+    """What only somebody who reads may see of a restore point. Times in nanoseconds.
+
+    *left_out* is None where nobody says by which rules things were left out.
+    """
 
     vault_id: Annotated[VaultId, At(1, fixed(32))]
     writer_id: Annotated[WriterId, At(2, fixed(16))]
@@ -157,6 +191,7 @@ class PointRecord(Record, what="record of a restore point"):
     tags: Annotated[tuple[str, ...], At(14, ListOf(Text()))] = ()
     heads: Annotated[tuple[Head, ...], At(15, ListOf(RowOf(Head), ascending=itself))] = ()
     program: Annotated[str, At(16, Text())]
+    left_out: Annotated[LeftOut | None, At(17, Optionally(RowOf(LeftOut)))] = None
 
     def check_against(self, vault_id: VaultId, point: Point) -> None:
         """Compare what the record repeats with what stands outside.

@@ -82,6 +82,21 @@ TIME: Final = Integer(-(2**63), 2**63 - 1)
 
 
 @dataclass(frozen=True, slots=True)
+class Optionally:
+    """A key of a map that need not be there: then the field is None."""
+
+    rule: Rule
+
+    def read(self, value: object, place: str) -> Any:  # noqa: ANN401 - see Rule
+        """See :class:`Rule`."""
+        return self.rule.read(value, place)
+
+    def write(self, value: Any) -> Any:  # noqa: ANN401 - see Rule
+        """See :class:`Rule`."""
+        return self.rule.write(value)
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """A number that is a member of an enumeration, or a sum of members of a flag."""
 
@@ -269,14 +284,20 @@ class _Table:
     @classmethod
     def _read(cls, values: Mapping[int, object], what: str) -> Self:
         places = _places(cls)
-        if values.keys() != places.keys():
-            odd = min(values.keys() ^ places.keys())
+        absent = {
+            key: name
+            for key, (name, rule) in places.items()
+            if key not in values and isinstance(rule, Optionally)
+        }
+        if values.keys() | absent.keys() != places.keys():
+            odd = min((values.keys() | absent.keys()) ^ places.keys())
             lacks = "lacks its" if odd in places else "has an unknown"
             raise FieldError(f"The {what} {lacks} key {odd}.")
         fields = {
             name: rule.read(values[key], f"{name.replace('_', ' ')} of the {what}")
             for key, (name, rule) in places.items()
-        }
+            if key not in absent
+        } | dict.fromkeys(absent.values())
         table = cls(**fields)
         fault = table.fault()
         if fault:
@@ -287,6 +308,7 @@ class _Table:
         return {
             key: rule.write(getattr(self, name))
             for key, (name, rule) in _places(type(self)).items()
+            if getattr(self, name) is not None or not isinstance(rule, Optionally)
         }
 
     def fault(self) -> str:

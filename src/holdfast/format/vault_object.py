@@ -11,6 +11,8 @@ from holdfast.format.tables import TIME, At, Body, Flag, Integer, Row, RowOf, fi
 
 FORMAT: Final = 0
 PROFILE_DEFAULT: Final = 1
+LISTING_DELAY_LIMIT: Final = 3_600_000
+"""Milliseconds. Nobody signs a marker: whoever writes the storage must not make others wait."""
 CUT_RULE_FASTCDC: Final = 1
 SMALLEST_PACK_BYTES: Final = 8 * MIB
 _FORMAT_KEY: Final = {"marker": 2, "vault object": 1}
@@ -38,7 +40,7 @@ class Marker(_NewerFormat, what="marker"):
 
     repository_id: Annotated[RepositoryId, At(1, fixed(16))]
     format: Annotated[int, At(2, unsigned(FORMAT))] = FORMAT
-    listing_delay_milliseconds: Annotated[int, At(3, unsigned())]
+    listing_delay_milliseconds: Annotated[int, At(3, unsigned(LISTING_DELAY_LIMIT))]
     time: Annotated[int, At(4, TIME)]
 
 

@@ -37,8 +37,9 @@ class WriterCertificate(Body, what="writer certificate"):
     expiry: Annotated[int, At(6, TIME)]
     statement_number: Annotated[int, At(7, STATEMENT_NUMBER)]
     epoch: Annotated[int, At(8, EPOCH)]
-    sealed_keys: Annotated[bytes, At(9, Blob(1, 64 * KIB))]
-    sealed_name: Annotated[bytes, At(10, Blob(0, 4 * KIB))]
+    # As many index keys as there may be epochs: 152 KiB.
+    sealed_keys: Annotated[bytes, At(9, Blob(1, 256 * KIB))]
+    sealed_name: Annotated[bytes, At(10, Blob(0, 256 * KIB))]
     time: Annotated[int, At(11, TIME)]
 
     def fault(self) -> str:

@@ -294,6 +294,7 @@ def _epoch_follows(before: Statement, body: Statement) -> bool:
         body.authority_public_key == before.authority_public_key
         and body.vault_public_key == before.vault_public_key
         and body.root_commitment == before.root_commitment
+        and body.certificates == before.certificates
     )
     if body.epoch == before.epoch:
         return same_keys

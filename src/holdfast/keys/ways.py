@@ -32,6 +32,11 @@ class WayInListing:
     time: int | None
     problem: HoldfastError | None
 
+    @property
+    def plain_hint(self) -> str:
+        """The hint without the quotes around it; quotes of its own stay."""
+        return self.hint[1:-1]
+
 
 def list_ways_in(chain: KeyChain, slots: Mapping[str, bytes]) -> tuple[WayInListing, ...]:
     """Return every way in of the current statement, the oldest first, unreadable ones last.

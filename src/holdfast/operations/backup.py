@@ -13,13 +13,18 @@ from holdfast import __version__
 from holdfast.base.errors import IntegrityError
 from holdfast.base.progress import Listener
 from holdfast.core import Bytes, Event, Run, ScanRules, Writer, Written
-from holdfast.format.point import PointKind
+from holdfast.format.point import LEFT_OUT_COUNT, LeftOut, PointKind
 from holdfast.operations.context import Context
 from holdfast.operations.engine import limits, this_engine
 from holdfast.operations.opening import local_writer, opened, unlocked
 from holdfast.operations.pace import paced
 from holdfast.operations.writers import add_writer
-from holdfast.sources.errors import CommandFailedError, EmptySourceError, SourceUnreadableError
+from holdfast.sources.errors import (
+    CommandFailedError,
+    EmptySourceError,
+    ExclusionError,
+    SourceUnreadableError,
+)
 from holdfast.sources.files import (
     FileSource,
     check_patterns,
@@ -116,7 +121,7 @@ def plan(request: BackupRequest, context: Context) -> BackupPlan:
         described = _describe_stream(request, request.stream_name, context)
         return BackupPlan(described.series, described.root, (), 0)
     source, patterns = _file_source(request, context)
-    described = _describe_files(request, source, context)
+    described = _describe_files(request, source, patterns, context)
     return BackupPlan(described.series, source.root, source.selection, len(patterns))
 
 
@@ -141,7 +146,7 @@ def run(request: BackupRequest, context: Context, listener: Listener) -> BackedU
             root = source.open_root()
             stack.callback(os.close, root)
             start = _FilesStart(root, _rules(request, source, patterns), source)
-            description = _describe_files(request, source, context)
+            description = _describe_files(request, source, patterns, context)
         if request.bytes_per_second is not None:
             start = paced(start, request.bytes_per_second, context.clock)
         closed = stack.enter_context(opened(request.address, context))
@@ -204,14 +209,43 @@ def _rules(request: BackupRequest, source: FileSource, patterns: Sequence[bytes]
     )
 
 
+def _left_out(request: BackupRequest, patterns: Sequence[bytes]) -> LeftOut:
+    """Return the rules as the restore point says them.
+
+    Raises:
+        ExclusionError: it cannot.
+    """
+    larger = request.exclude_larger_bytes
+    rules = LeftOut(
+        patterns=tuple(line for line in patterns if line and not line.startswith(b"#")),
+        caches=request.exclude_caches,
+        if_present=request.exclude_if_present,
+        larger_than=() if larger is None else (larger,),
+        one_file_system=request.one_file_system,
+    )
+    fault = rules.fault()
+    if not all(request.exclude_if_present):
+        fault = "a name is empty"
+    if max(len(rules.patterns), len(rules.if_present)) > LEFT_OUT_COUNT:
+        fault = "there are too many patterns"
+    if fault:
+        raise ExclusionError(
+            f"What is to be left out cannot be said like this: {fault}.",
+            hint="A restore point says its rules, in at most 65,536 patterns and 2 MiB; "
+            "--exclude-if-present takes the name of a file, not a path.",
+        )
+    return rules
+
+
 def _describe_files(
-    request: BackupRequest, source: FileSource, context: Context
+    request: BackupRequest, source: FileSource, patterns: Sequence[bytes], context: Context
 ) -> SourceDescription:
     return SourceDescription(
         host=request.host or context.host,
         name=request.source or source.name,
         root=source.root,
         selection=source.selection,
+        left_out=_left_out(request, patterns),
         tags=request.tags,
         stands_for_ns=_nanoseconds(request.taken_at),
         program=_PROGRAM,
@@ -225,7 +259,8 @@ def _describe_stream(request: BackupRequest, name: str, context: Context) -> Sou
         )
     return SourceDescription(
         host=request.host or context.host,
-        name=request.source or name,
+        # As a series that is called after a path: bytes that are no text as escapes.
+        name=request.source or name.encode("utf-8", "backslashreplace").decode("utf-8"),
         root=b"/",
         kind=PointKind.STREAM,
         tags=request.tags,

@@ -9,7 +9,7 @@ from holdfast.operations.errors import CipherError
 
 LEVELS: Final = {"low": 128, "normal": 192, "high": 256}
 _DEFAULT_BITS: Final = 256
-_ZSTD_LEVELS: Final = range(1, 23)
+_ZSTD_LEVELS: Final = {str(level): level for level in range(1, 23)} | {"": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ class EncryptionWish:
         name, _, level = self.compression.partition(":")
         if name == "none" and not level:
             return Compression(number=0, level=0)
-        if name == "zstd" and (not level or (level.isdigit() and int(level) in _ZSTD_LEVELS)):
-            return Compression(number=1, level=int(level or 3))
+        if name == "zstd" and level in _ZSTD_LEVELS:
+            return Compression(number=1, level=_ZSTD_LEVELS[level])
         raise CipherError(
             f"There is no compression '{self.compression}'.",
             hint="Write zstd:LEVEL with a level from 1 to 22, such as zstd:3, or none.",

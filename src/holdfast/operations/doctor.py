@@ -22,7 +22,8 @@ from holdfast.crypto.suites import SUITES, open_sealed, seal
 from holdfast.format.cbor import decode, encode
 from holdfast.format.vault_object import FORMAT
 from holdfast.operations.context import Context
-from holdfast.operations.errors import SelfTestError
+from holdfast.operations.errors import SelfTestError, UnknownAddressError
+from holdfast.storage.address import parse_address
 
 _LIBRARIES: Final = (
     "cryptography",
@@ -83,6 +84,14 @@ class Diagnosis:
         return all(test.problem is None for test in self.tests)
 
 
+@dataclass(frozen=True, slots=True)
+class ForgottenAddress:
+    """An absolute address, and the ids of the vaults that were known there."""
+
+    address: str
+    vaults: tuple[str, ...]
+
+
 def run(context: Context) -> Diagnosis:
     """Look around and try every part that a backup rests on; changes nothing."""
     return Diagnosis(
@@ -102,6 +111,28 @@ def run(context: Context) -> Diagnosis:
         tests=tuple(_tried(name, test) for name, test in _tests(context).items()),
         processors=os.cpu_count() or 1,
     )
+
+
+def forget_address(address: str, context: Context, *, dry_run: bool = False) -> ForgottenAddress:
+    """Let go of the vaults that were seen at *address*: the next command takes what is there.
+
+    What else is known of them stays, so that they are not taken back behind what was seen.
+
+    Raises:
+        UnknownAddressError: none was seen there.
+        RequestError: it is no address.
+    """
+    known = context.machine.known
+    absolute = str(parse_address(address).path.absolute())
+    vaults = tuple(vault.vault_id.hex() for vault in known.at(absolute))
+    if not vaults:
+        raise UnknownAddressError(
+            f"This machine knows no repository at {absolute}.",
+            hint="Write the address as the error message does.",
+        )
+    if not dry_run:
+        known.forget_address(absolute)
+    return ForgottenAddress(absolute, vaults)
 
 
 def _version(name: str) -> str:

@@ -63,6 +63,12 @@ class ListError(RequestError):
     code = "H808"
 
 
+class UnknownAddressError(RequestError):
+    """This machine knows no repository at the address that it should forget."""
+
+    code = "H809"
+
+
 class NotEncryptedError(SignatureError):
     """A password or key file is configured, and the vault is one without encryption."""
 

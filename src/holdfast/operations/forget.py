@@ -3,7 +3,8 @@
 Both are planned first. Space is freed by gc, never here.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
@@ -16,6 +17,7 @@ from holdfast.operations.points import PointInfo, describe, openers_of
 from holdfast.policy.retention import Candidate, KeepRules, RetentionPlan, plan_retention
 from holdfast.vault.errors import NoSuchPointError
 from holdfast.vault.forget import apply_forget, plan_forget
+from holdfast.vault.local import SeriesKey
 from holdfast.vault.points import PointList, RestorePoint, see_points
 
 
@@ -108,8 +110,9 @@ def plan_prune(
                 "There is no restore point of this source and machine.",
                 hint="'holdfast points' lists them.",
             )
+        labels = _labels(listed.points)
         retention = plan_retention(
-            [_candidate(point) for point in points],
+            [_candidate(point, labels) for point in points],
             rules,
             now=context.clock.now(),
             zone=zone,
@@ -143,11 +146,10 @@ def apply(plan: DropPlan, context: Context, listener: Listener) -> Dropped:
         listed.require_believable()
         if plan.retention is not None:
             planned = {decision.candidate.point_id for decision in plan.retention.decisions}
-            series = {decision.candidate.series for decision in plan.retention.decisions}
+            series = {point.series_key for point in listed.points if bytes(point.id) in planned}
+            labels = _labels(listed.points)
             now = [
-                _candidate(point)
-                for point in listed.points
-                if bytes(point.id) in planned or point.series in series
+                _candidate(point, labels) for point in listed.points if point.series_key in series
             ]
             _check_current(plan.retention, plan.dropped, now, context)
         wanted = [PointId(bytes.fromhex(point.id)) for point in plan.dropped]
@@ -181,11 +183,27 @@ def _check_current(
         retention.require_current(points)
 
 
-def _candidate(point: RestorePoint) -> Candidate:
+def _labels(points: Sequence[RestorePoint]) -> dict[SeriesKey, str]:
+    """Return a name for each series that no other one has.
+
+    Series of two writers may have one name, by chance or because one of them wants the other's
+    restore points to go: rules count for each by itself.
+    """
+    ordered = sorted(points, key=lambda point: point.body.counter)
+    names = {point.series_key: point.series for point in ordered}
+    marked = {
+        key: f"{name} (writer {key[0].hex()}, series {key[1].hex()})" for key, name in names.items()
+    }
+    counts = Counter(names.values())
+    labels = {key: name if counts[name] == 1 else marked[key] for key, name in names.items()}
+    return labels if len(set(labels.values())) == len(labels) else marked
+
+
+def _candidate(point: RestorePoint, labels: Mapping[SeriesKey, str]) -> Candidate:
     record = point.opened()
     return Candidate(
         point_id=bytes(point.id),
-        series=f"{point.series}",
+        series=labels[point.series_key],
         taken_at=datetime.fromtimestamp(point.time_ns / 10**9, UTC),
         tags=frozenset(record.tags),
     )

@@ -116,7 +116,7 @@ def change(address: str, hint: str | None, context: Context, *, rotate: bool) ->
         old = vault.ring.slot_hash
         kept = next(
             (
-                way.hint.strip('"')
+                way.plain_hint
                 for way in list_ways_in(closed.chain, closed.slots())
                 if way.slot_hash == old
             ),

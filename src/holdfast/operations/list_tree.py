@@ -9,6 +9,7 @@ from typing import Literal, Protocol, cast
 from holdfast.base.progress import Silence
 from holdfast.core import Entry, EntryKind
 from holdfast.core.reader_errors import NotAFolderError, PathNotFoundError
+from holdfast.format.point import LeftOut
 from holdfast.operations.context import Context
 from holdfast.operations.opening import opened, unlocked
 from holdfast.operations.point_reader import PointReader, open_point
@@ -75,9 +76,10 @@ class ListedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Entries of a restore point, read while they are taken."""
+    """Entries of a restore point, read while they are taken; and what its backup left out."""
 
     point_id: str
+    left_out: LeftOut | None
     entries: Iterator[ListedEntry]
 
 
@@ -103,7 +105,9 @@ def run(request: ListRequest, context: Context) -> Iterator[Listing]:
         if above and request.path:
             relative = b""
         with open_point(vault, point, context, Silence()) as reader:
-            yield Listing(point.id.hex(), _entries(reader, record.root, relative, request))
+            yield Listing(
+                point.id.hex(), record.left_out, _entries(reader, record.root, relative, request)
+            )
 
 
 def kind_of(reader: PointReader, path: bytes) -> FoundKind:

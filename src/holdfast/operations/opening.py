@@ -111,7 +111,7 @@ def _tried(vault: ClosedVault, context: Context, *, may_skip: bool) -> ReadableV
     if not vault.is_sealed:
         return vault.unlock([OpenUnlocker()])
     ways = list_ways_in(vault.chain, vault.slots())
-    hints = [way.hint.strip('"') for way in ways if way.hint.strip('"')]
+    hints = [way.plain_hint for way in ways if way.plain_hint]
     failure: HoldfastError | None = None
     for unlockers in context.secrets.attempts(hints, may_skip=may_skip):
         try:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from holdfast.base.clock import moment
 from holdfast.base.errors import KeysError
+from holdfast.format.point import LeftOut
 from holdfast.keys.statements import KeyChain
 from holdfast.keys.unlockers import SLOT_WORDS
 from holdfast.operations.context import Context
@@ -38,6 +39,7 @@ class PointInfo:
         encryption: name of the cipher suite.
         openers: what opens it, as ``2 passwords, 1 key file``.
         problem: why it cannot be read though a password was given.
+        left_out: by which rules its backup left things out; None where it does not say.
     """
 
     id: str
@@ -55,6 +57,7 @@ class PointInfo:
     encryption: str
     openers: str
     problem: str | None = None
+    left_out: LeftOut | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,7 @@ def describe(point: RestorePoint, suite: str, openers: str) -> PointInfo:
         tags=tuple(record.tags),
         encryption=suite,
         openers=openers,
+        left_out=record.left_out,
     )
 
 

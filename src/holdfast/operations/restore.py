@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdfast.base.progress import Finding, Listener, Progress
-from holdfast.format.point import PointKind, PointRecord
+from holdfast.core.restore_rules import LeftOutRules
+from holdfast.format.point import LeftOut, PointKind, PointRecord
 from holdfast.operations.context import Context
 from holdfast.operations.list_tree import kind_of
 from holdfast.operations.opening import opened, unlocked
@@ -19,7 +20,8 @@ from holdfast.vault.points import see_points
 _ERROR_CODE: Final = re.compile(r"H\d{3}")
 
 ADDITIONAL: Final = "additional"
-"""Code of the findings of `extras`."""
+SPARED: Final = "spared"
+"""Codes of the findings of `extras`: what goes, what stays because the backup left it out."""
 _NAMES_SHOWN: Final = 20
 
 
@@ -50,6 +52,9 @@ class RestorePlan:
         removals: how many names would be removed; a folder with all in it is one.
         removed_names: the first of them, as paths below the point's root; folders end
             with a slash.
+        spared: how many names stay because the backup may have left them out.
+        spared_names: the first of them.
+        says_left_out: the point says by which rules its backup left things out.
     """
 
     point_id: str
@@ -63,6 +68,9 @@ class RestorePlan:
     exclude: tuple[bytes, ...]
     removals: int
     removed_names: tuple[bytes, ...]
+    spared: int
+    spared_names: tuple[bytes, ...]
+    says_left_out: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +127,11 @@ def plan(request: RestoreRequest, context: Context) -> RestorePlan:
             request.wish.may_destroy,
             tuple(restore.rules.include),
             tuple(restore.rules.exclude),
-            extras.count,
-            tuple(extras.names),
+            extras.removed.count,
+            tuple(extras.removed.names),
+            extras.spared.count,
+            tuple(extras.spared.names),
+            record.left_out is not None,
         )
 
 
@@ -189,6 +200,7 @@ def _planned(request: RestoreRequest, record: PointRecord, reader: PointReader) 
         is_folder=is_folder,
         selection=record.selection,
         spared=(os.fsencode(parse_address(request.address).path),),
+        left_out=None if record.left_out is None else _rules(record.left_out),
     )
     roots = restore.rules.roots
     if wish.delete and roots and not any(kind_of(reader, root) == "folder" for root in roots):
@@ -199,23 +211,45 @@ def _planned(request: RestoreRequest, record: PointRecord, reader: PointReader) 
     return restore
 
 
-class _Extras:
-    """Counts what a restore would remove, and keeps the first names."""
+def _rules(left_out: LeftOut) -> LeftOutRules:
+    return LeftOutRules(
+        patterns=left_out.patterns,
+        caches=left_out.caches,
+        if_present=left_out.if_present,
+        larger_bytes=left_out.larger_than[0] if left_out.larger_than else None,
+        one_file_system=left_out.one_file_system,
+    )
+
+
+class _Names:
+    """Counts names and keeps the first."""
 
     def __init__(self) -> None:
         self.count = 0
         self.names: list[bytes] = []
+
+    def take(self, name: bytes) -> None:
+        self.count += 1
+        if len(self.names) < _NAMES_SHOWN:
+            self.names.append(name)
+
+
+class _Extras:
+    """Hears what a restore would remove, and what not though the restore point has it not."""
+
+    def __init__(self) -> None:
+        self.removed = _Names()
+        self.spared = _Names()
 
     def progress(self, progress: Progress) -> None:
         """Nobody watches a plan being made."""
 
     def finding(self, finding: Finding) -> None:
         """Take a name; damage is met again, and told, by the restore itself."""
-        if finding.code != ADDITIONAL:
-            return
-        self.count += 1
-        if len(self.names) < _NAMES_SHOWN:
-            self.names.append(finding.path)
+        if finding.code == ADDITIONAL:
+            self.removed.take(finding.path)
+        elif finding.code == SPARED:
+            self.spared.take(finding.path)
 
 
 class _Counting:

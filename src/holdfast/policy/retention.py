@@ -46,7 +46,8 @@ class KeepRules:
         tags: keep all points that have every tag of at least one of these sets.
 
     Raises:
-        InvalidKeepRuleError: a count below -1, or an empty set of tags.
+        InvalidKeepRuleError: a count below -1, an empty set of tags, or an empty tag: no point has
+            it, so the rule would keep nothing.
     """
 
     last: int = 0
@@ -64,8 +65,8 @@ class KeepRules:
                 message = f"keep-{name} cannot be {count}"
                 hint = "Give the number of periods to keep, or 'unlimited'."
                 raise InvalidKeepRuleError(message, hint=hint)
-        if frozenset() in self.tags:
-            raise InvalidKeepRuleError("keep-tag needs a tag")
+        if not all(tags and all(tags) for tags in self.tags):
+            raise InvalidKeepRuleError("keep-tag needs a tag, and none of several may be empty")
 
     def __bool__(self) -> bool:
         """Tell whether there is any rule."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from holdfast.core.restore_rules import RestoreRules
+from holdfast.core.restore_rules import LeftOutRules, RestoreRules
 from holdfast.recovery.errors import (
     PathNotInPointError,
     RestoreRequestError,
@@ -32,12 +32,14 @@ class RestoreWish:
         target: the folder to restore into; None for in place.
         path: what of the point; empty for everything. Absolute, or relative to the point's root.
         overwrite: what becomes of files that are there; None: the target has to be empty.
+        delete_excluded: remove also what the backup left out.
     """
 
     target: Path | None
     path: bytes = b""
     overwrite: Overwrite | None = None
     delete: bool = False
+    delete_excluded: bool = False
     include: tuple[bytes, ...] = ()
     exclude: tuple[bytes, ...] = ()
     sparse: bool = True
@@ -60,6 +62,11 @@ class RestoreWish:
             return False
 
     def __post_init__(self) -> None:
+        if self.delete_excluded and not self.delete:
+            raise RestoreRequestError(
+                "--delete-excluded says what --delete removes, which is not there.",
+                hint="Add --delete.",
+            )
         if self.delete and self.target is not None and self.overwrite is None:
             raise RestoreRequestError(
                 "--delete removes what the restore point does not have, so it needs to know what "
@@ -94,13 +101,14 @@ class FileRestore:
         is_folder: bool = True,
         selection: Sequence[bytes] = (),
         spared: Sequence[bytes] = (),
+        left_out: LeftOutRules | None = None,
     ) -> "FileRestore":
         """Find out where things land.
 
         *root* is the root of the point; *is_folder* says of what ``wish.path`` names whether it is
         a folder (ask :func:`path_below` for its place in the point first). *selection* is what was
         backed up below the root, if that was not all: nothing is removed outside of it. *spared*
-        are absolute paths that are never removed.
+        are absolute paths that are never removed. *left_out* are the rules of the backup.
 
         Raises:
             PathNotInPointError: the path lies outside the point.
@@ -141,6 +149,7 @@ class FileRestore:
             roots=roots,
             keep_above=wish.target is None,
             spared=_inside(folder, strip, spared),
+            left_out=None if wish.delete_excluded else left_out,
         )
         needs_empty = wish.target is not None and wish.overwrite is None
         return cls(folder, base, below, rules, needs_empty)

@@ -37,3 +37,9 @@ class CommandNotFoundError(SourceError):
     """The command whose output should be backed up cannot be started. Nothing was stored."""
 
     code = "H705"
+
+
+class ExclusionError(RequestError):
+    """The rules of what to leave out are too long, or name a path where a name belongs."""
+
+    code = "H706"

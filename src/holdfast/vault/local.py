@@ -4,6 +4,7 @@ Keys of this machine's writers, what was seen of each repository, the state of e
 """
 
 import json
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -384,7 +385,7 @@ class KnownVaults:
                 self._save(known.values())
 
     def forget_address(self, address: str) -> None:
-        """Let go of *address*: a repository is made anew there on purpose."""
+        """Let go of *address*: somebody says that another repository is there on purpose."""
         if not self.at(address):
             return
         with file_lock(self._path.with_name(self._path.name + ".lock"), wait=True):
@@ -411,8 +412,8 @@ class KnownVaults:
         if not known or any(vault.vault_id in found for vault in known):
             return
         hint = (
-            "If the repository was made anew on purpose, remove its address from"
-            f" '{self._path}'. If not, somebody has replaced it: write nothing to it."
+            "If it was made anew on purpose: holdfast doctor --forget-address "
+            f"{shlex.quote(address)}. If not, somebody has replaced it: write nothing to it."
         )
         if any(vault.is_encrypted for vault in known) and not encrypted:
             raise DowngradeError(

@@ -15,6 +15,7 @@ from holdfast.crypto.boxes import seal_padded_box
 from holdfast.format import frames, names
 from holdfast.format.point import (
     Head,
+    LeftOut,
     Point,
     PointKind,
     PointRecord,
@@ -48,6 +49,8 @@ class SourceDescription:
     root: bytes
     kind: PointKind = PointKind.FILES
     selection: tuple[bytes, ...] = ()
+    left_out: LeftOut | None = None
+    """By which rules things were left out; None where that makes no sense."""
     tags: tuple[str, ...] = ()
     stands_for_ns: int | None = None
     """The time that the point stands for; None for the start of the session."""
@@ -303,6 +306,7 @@ class Publisher:
             tags=source.tags,
             heads=self.place.heads,
             program=source.program,
+            left_out=source.left_out,
         )
 
 

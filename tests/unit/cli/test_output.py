@@ -2,7 +2,12 @@
 
 import io
 import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,10 +16,53 @@ from holdfast.cli.output import (
     columns,
     harmless,
     json_name,
+    local_zone,
     printable,
     show_seconds,
     table,
 )
+from holdfast.policy.retention import Candidate, KeepRules, plan_retention
+
+
+@pytest.fixture
+def london(monkeypatch: pytest.MonkeyPatch) -> Iterator[tzinfo]:
+    """The local zone of a machine in London, where clocks were an hour ahead all through 1970."""
+    monkeypatch.setenv("TZ", "Europe/London")
+    time.tzset()
+    yield local_zone()
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_the_local_zone_knows_summer_and_winter(london: tzinfo) -> None:
+    """Days and hours of keep rules begin when they begin on the wall."""
+    moments = [
+        datetime(2026, 1, 5, 12, tzinfo=UTC),
+        datetime(2026, 7, 5, 23, 30, tzinfo=UTC),
+        datetime(1970, 1, 1, tzinfo=UTC),
+        *(datetime(2026, 10, 25, hour, 30, tzinfo=UTC) for hour in range(4)),
+        *(datetime(2026, 3, 29, hour, 30, tzinfo=UTC) for hour in range(4)),
+    ]
+    there = ZoneInfo("Europe/London")
+
+    for moment in moments:
+        shown, right = moment.astimezone(london), moment.astimezone(there)
+        assert shown.isoformat() == right.isoformat()
+        assert (shown.fold, shown.tzname()) == (right.fold, right.tzname())
+        assert shown.astimezone(UTC) == moment
+
+
+def test_the_hour_that_comes_twice_is_two_hours_of_the_local_zone(london: tzinfo) -> None:
+    """With the plan as the command line makes it."""
+    points = [
+        Candidate(bytes([hour]), "s", datetime(2026, 10, 25, hour, 30, tzinfo=UTC))
+        for hour in (0, 1)
+    ]
+
+    now = datetime(2026, 11, 1, tzinfo=UTC)
+    plan = plan_retention(points, KeepRules(hourly=5), now=now, zone=london, minimum_points=0)
+
+    assert [decision.reasons for decision in plan.decisions] == [("hourly",), ("hourly",)]
 
 
 def test_names_that_could_steer_a_terminal_come_out_as_escapes() -> None:

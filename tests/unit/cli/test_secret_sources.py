@@ -1,6 +1,7 @@
 """Where secrets come from, and who may have touched them."""
 
 import io
+import traceback
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from holdfast.cli.errors import (
     SecretFileError,
     SecretFileWritableError,
 )
+from holdfast.cli.options import GlobalOptions
 from holdfast.cli.output import Output
 from holdfast.cli.secret_sources import SecretOptions, SecretSources
+from holdfast.crypto.errors import PasswordError
 
 
 def sources(*given: SecretOptions, new: SecretOptions | None = None) -> SecretSources:
@@ -87,6 +90,46 @@ def test_with_nothing_given_and_nobody_to_ask_there_is_an_error() -> None:
         password_of(sources())
     with pytest.raises(NoSecretError):
         sources().new_unlocker("new password")
+
+
+def test_an_empty_command_is_no_silence() -> None:
+    """A script whose variable is empty must not meet another password."""
+    given = SecretOptions(password_command=""), SecretOptions(password=Secret(b"environment"))
+    with pytest.raises(PasswordCommandError):
+        password_of(sources(*given))
+
+    line = GlobalOptions().joined(GlobalOptions(password_command=""))
+    assert line.password_command == ""
+
+
+@pytest.mark.parametrize(
+    ("ending", "error"),
+    [(EOFError(), NoSecretError), (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x"), PasswordError)],
+)
+def test_what_ends_a_question_instead_of_a_password_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, ending: Exception, error: type[Exception]
+) -> None:
+    """Ctrl-D, and bytes that are no text; what was typed is repeated nowhere."""
+
+    def ends(_: str) -> str:
+        raise ending
+
+    monkeypatch.setattr("getpass.getpass", ends)
+    monkeypatch.setattr(SecretSources, "can_ask", property(lambda _: True))
+
+    for ask in (lambda: password_of(sources()), lambda: sources().new_unlocker("new password")):
+        with pytest.raises(error) as raised:
+            ask()
+        assert "\\xff" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_password_file_of_more_than_a_mebibyte_is_refused(tmp_path: Path) -> None:
+    """Not cut: whoever reads the vault with another program would have another password."""
+    path = file_of(tmp_path, b"x" * 2**20)
+    assert len(password_of(sources(SecretOptions(password_file=path)))) == 2**20
+
+    with pytest.raises(SecretFileError, match="1 MiB"):
+        password_of(sources(SecretOptions(password_file=file_of(tmp_path, b"x" * (2**20 + 1)))))
 
 
 def test_no_representation_shows_a_secret() -> None:

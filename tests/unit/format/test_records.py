@@ -35,6 +35,7 @@ from holdfast.format.maintenance import (
 )
 from holdfast.format.point import (
     Head,
+    LeftOut,
     Point,
     PointKind,
     PointRecord,
@@ -243,6 +244,29 @@ each_body = pytest.mark.parametrize("body", BODIES, ids=lambda body: type(body).
 @each_body
 def test_what_is_written_is_read_back(body: Body) -> None:
     assert type(body).from_body(decode(encode(body.to_body()))) == body
+
+
+def test_an_optional_key_that_is_not_there_is_none_and_is_not_written() -> None:
+    """Records of older releases stay what they were, byte for byte."""
+    old, new = POINT_RECORD, replace(POINT_RECORD, left_out=LeftOut(patterns=(b"*.o",)))
+
+    assert old.left_out is None
+    assert 17 not in old.to_body()
+    assert PointRecord.from_bytes(new.to_bytes()) == new
+    assert new.to_body()[17] == [[b"*.o"], False, [], [], False]
+
+
+def test_what_was_left_out_has_bounds() -> None:
+    """So that nobody who lists restore points has to read more."""
+    half = bytes(2**20).replace(b"\0", b"x")
+    fits = LeftOut(patterns=(half,), if_present=(half,))
+    too_long = LeftOut(patterns=(half,), if_present=(half, b"x"))
+    too_many = LeftOut(patterns=(b"x",) * 65_537)
+
+    assert PointRecord.from_bytes(replace(POINT_RECORD, left_out=fits).to_bytes()).left_out == fits
+    for rules in (too_long, too_many):
+        with pytest.raises(UnencodableError):
+            replace(POINT_RECORD, left_out=rules).to_bytes()
 
 
 @each_body

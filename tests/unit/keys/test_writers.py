@@ -1,5 +1,7 @@
 """Writers: what they hold, what they do not, and how they live through rotations."""
 
+from dataclasses import replace
+
 import pytest
 
 from doubles.household import Household, flipped, password
@@ -7,9 +9,11 @@ from holdfast.base.ids import SessionId
 from holdfast.base.secrets import Secret
 from holdfast.crypto.signatures import verify
 from holdfast.crypto.suites import SUITES
-from holdfast.format.frames import KIND_SESSION, build, parse, signed_message
-from holdfast.format.packs import PackHeader
+from holdfast.format.frames import KIND_SESSION, build, object_hash, parse, signed_message
+from holdfast.format.names import writer_name
+from holdfast.format.packs import EPOCHS_LIMIT, PackHeader
 from holdfast.format.session import Session, SessionKind
+from holdfast.format.writer import WriterClass
 from holdfast.keys.changes import new_writer, rotate
 from holdfast.keys.errors import (
     CertificateError,
@@ -20,10 +24,12 @@ from holdfast.keys.errors import (
 )
 from holdfast.keys.keyring import SessionKeys
 from holdfast.keys.writers import (
+    CertificateTerms,
     ValidCertificate,
     WriterIdentity,
     WriterRing,
     certificate_for_writing,
+    make_certificate,
     read_certificate,
 )
 
@@ -67,6 +73,27 @@ def test_a_reader_opens_the_session_that_a_writer_began(suite: str) -> None:
         assert opened.data.reveal() == keys.data.reveal()
         assert opened.tree.reveal() == keys.tree.reveal()
     assert (keys.data.reveal() == keys.tree.reveal()) == (suite == "none")
+
+
+def test_a_certificate_holds_the_index_keys_of_as_many_epochs_as_there_may_be() -> None:
+    """Otherwise there would come a rotation that cannot be made."""
+    house = Household()
+    (group,) = house.ring.groups.values()
+    keys = {epoch: Secret(bytes(32)) for epoch in range(EPOCHS_LIMIT)}
+    identity = WriterIdentity.fresh(house.vault_id, house.random)
+
+    data = make_certificate(
+        identity.public,
+        CertificateTerms("laptop", WriterClass.WRITER, 0),
+        replace(group, index_keys=keys),
+        house.ring,
+        statement_number=0,
+        time=0,
+        random=house.random,
+    )
+
+    found = read_certificate(house.chain, writer_name(house.vault_id, object_hash(data)), data)
+    assert WriterRing(house.chain, found, identity).group.index_keys.keys() == keys.keys()
 
 
 def test_a_session_key_that_is_not_the_committed_one_is_refused() -> None:

@@ -161,8 +161,9 @@ def test_rules_that_make_no_sense_are_refused() -> None:
     """They would be read as something that nobody meant."""
     with pytest.raises(InvalidKeepRuleError, match="keep-daily"):
         KeepRules(daily=-2)
-    with pytest.raises(InvalidKeepRuleError, match="tag"):
-        KeepRules(tags=frozenset({frozenset()}))
+    for tags in (set(), {""}, {"a", ""}):
+        with pytest.raises(InvalidKeepRuleError, match="tag"):
+            KeepRules(tags=frozenset({frozenset(tags)}))
     with pytest.raises(InvalidKeepRuleError, match="minimum"):
         plan(point("2025-01-01"), last=1, minimum_points=-1)
 

@@ -10,7 +10,7 @@ from doubles.clock import ManualClock
 from doubles.randomness import CountedRandom
 from doubles.storage import WRITES, DyingBackend, Kind, PowerCut, T, WrappedBackend
 from doubles.vaults import SMALL, make_machine, make_vault, storing
-from holdfast.format import names
+from holdfast.format import frames, names
 from holdfast.storage.local import LocalBackend
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.errors import (
@@ -102,6 +102,23 @@ def test_a_repository_that_lost_its_marker_is_not_cleared_away_once_it_was_used(
     with pytest.raises(RepositoryExistsError):
         make_vault(vault.backend, make_machine(tmp_path / "again"))
     assert len(load_points(vault.readable()).points) == 1
+
+
+@pytest.mark.parametrize("milliseconds", [3_600_001, 2**64 - 1])
+def test_a_marker_makes_nobody_wait_for_longer_than_an_hour(
+    tmp_path: Path, milliseconds: int
+) -> None:
+    """Nobody signs it: one that says so is none, and the backend's own promise counts."""
+    vault = make_vault(MemoryBackend(), make_machine(tmp_path))
+    marker = frames.parse_hash_ended(frames.KIND_MARKER, vault.backend.get(names.MARKER_NAME))
+    vault.backend.delete(names.MARKER_NAME)
+    planted = frames.build_hash_ended(frames.KIND_MARKER, {**marker.body, 3: milliseconds})
+    vault.backend.put(names.MARKER_NAME, planted)
+
+    opened = open_repository(vault.backend, ManualClock())
+
+    assert opened.marker is None
+    assert opened.listing_delay_seconds == vault.backend.capabilities.listing_delay_seconds
 
 
 def test_nothing_there_and_something_else_there_are_told_apart(tmp_path: Path) -> None:

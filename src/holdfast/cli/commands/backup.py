@@ -13,7 +13,7 @@ from holdfast.cli.options import ADVANCED, GlobalCommand, family
 from holdfast.cli.output import printable, show_seconds
 from holdfast.cli.progress import ProgressPrinter
 from holdfast.cli.settings import environment_without_secrets
-from holdfast.cli.words import counted, parse_rate, parse_time
+from holdfast.cli.words import counted, parse_rate, parse_tags, parse_time, plain_text
 from holdfast.operations import backup as operation
 from holdfast.operations.backup import BackedUp, BackupRequest
 
@@ -66,7 +66,8 @@ def backup(
         typer.Option("-x", "--one-file-system", help="Do not enter other file systems."),
     ] = False,
     tag: Annotated[
-        list[str] | None, typer.Option("--tag", help="Mark the restore point; repeatable.")
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG[,TAG]", help="Mark the restore point; repeatable."),
     ] = None,
     stdin: Annotated[
         bool, typer.Option("--stdin", help="Back up standard input as one file; needs --name.")
@@ -133,8 +134,8 @@ def backup(
         address=invocation.repository,
         paths=() if is_stream else tuple(os.fsencode(word) for word in words),
         files_from=tuple(files_from or ()),
-        source=source,
-        host=host,
+        source=None if source is None else plain_text(source, "name of the source"),
+        host=None if host is None else plain_text(host, "machine name"),
         stream_name=name,
         command=tuple(words) if from_command else (),
         environment=environment_without_secrets() if from_command else None,
@@ -144,7 +145,7 @@ def backup(
         exclude_if_present=tuple(os.fsencode(item) for item in exclude_if_present or ()),
         exclude_larger_bytes=largest,
         one_file_system=one_file_system,
-        tags=tuple(tag or ()),
+        tags=parse_tags(tag or ()),
         taken_at=None if time is None else parse_time(time),
         reread=reread,
         allow_empty=allow_empty,

@@ -17,9 +17,27 @@ app = family("This program and its storage.")
 
 
 @app.command("doctor", cls=GlobalCommand)
-def doctor(ctx: typer.Context) -> None:
-    """Say what runs here, what it keeps on this machine, whom it talks to, and whether it works."""
+def doctor(
+    ctx: typer.Context,
+    *,
+    forget_address: Annotated[
+        str | None,
+        typer.Option(
+            "--forget-address",
+            metavar="URL",
+            help="Forget which repository this machine has seen at URL.",
+        ),
+    ] = None,
+) -> None:
+    """Say what runs here, what it keeps on this machine, whom it talks to, and whether it works.
+
+    With --forget-address, as 'ssh-keygen -R' does: when another repository is there on purpose,
+    this machine lets go of the one that it knows (errors H606 and H607). Nothing else is touched.
+    """
     invocation = Invocation.of(ctx)
+    if forget_address is not None:
+        _forget(invocation, forget_address)
+        return
     found = doctor_operation.run(invocation.context)
     libraries = ", ".join(f"{name} {version}" for name, version in found.libraries)
     places = table(
@@ -66,6 +84,20 @@ def doctor(ctx: typer.Context) -> None:
     if not found.is_healthy:
         names = ", ".join(test.name for test in found.tests if test.problem)
         raise SelfTestError(f"This does not work here: {names}.")
+
+
+def _forget(invocation: Invocation, address: str) -> None:
+    is_dry = invocation.options.dry_run
+    gone = doctor_operation.forget_address(address, invocation.context, dry_run=is_dry)
+    vaults = ", ".join(vault[:12] for vault in gone.vaults)
+    invocation.output.result(
+        f"{'This machine would forget' if is_dry else 'This machine has forgotten'} that vault "
+        f"{vaults} is at {printable(gone.address)}. The next command takes what is there: compare "
+        "its vault id with your recovery kit."
+    )
+    invocation.output.document(
+        "doctor", {"dry_run": is_dry, "address": gone.address, "vaults": list(gone.vaults)}
+    )
 
 
 @app.command("probe", cls=GlobalCommand)

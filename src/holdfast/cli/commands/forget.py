@@ -9,7 +9,7 @@ from holdfast.cli.errors import UsageError
 from holdfast.cli.invocation import Invocation
 from holdfast.cli.options import ADVANCED, GlobalCommand, family
 from holdfast.cli.output import local_zone, printable, show_time
-from holdfast.cli.words import HostOption, SourceOption, counted
+from holdfast.cli.words import HostOption, SourceOption, counted, parse_tags
 from holdfast.operations import forget as operation
 from holdfast.operations import gc as gc_operation
 from holdfast.operations.forget import DropPlan
@@ -323,5 +323,5 @@ def _rules(
         monthly=count(monthly),
         yearly=count(yearly),
         within=None if within is None else Duration.parse(within),
-        tags=frozenset(frozenset(item.split(",")) for item in tags or ()),
+        tags=frozenset(frozenset(parse_tags([item])) for item in tags or ()),
     )

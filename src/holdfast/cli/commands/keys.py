@@ -135,7 +135,7 @@ def verify(ctx: typer.Context) -> None:
 def _show_plan(invocation: Invocation, plan: RemovalPlan) -> None:
     output = invocation.output
     removed = plan.removed
-    hint = f", hint {removed.hint}" if removed.hint.strip('"') else ""
+    hint = f", hint {removed.hint}" if removed.plain_hint else ""
     writers = ", ".join(w.name or w.writer_id[:8] for w in plan.writers) or "none"
     output.result(
         f"Plan: remove {removed.kind} {keys.short(removed.slot_hash)}{hint}\n"
@@ -183,7 +183,7 @@ def _table(ways: Sequence[WayInListing]) -> str:
             keys.short(way.slot_hash),
             way.kind,
             "?" if way.time is None else show_time(datetime.fromtimestamp(way.time, UTC)),
-            way.problem.message if way.problem is not None else way.hint.strip('"'),
+            way.problem.message if way.problem is not None else way.plain_hint,
         )
         for way in ways
     ]
@@ -199,7 +199,7 @@ def _fields(ways: Sequence[WayInListing]) -> list[dict[str, JsonValue]]:
         {
             "id": way.slot_hash.hex(),
             "kind": way.kind,
-            "hint": way.hint.strip('"'),
+            "hint": way.plain_hint,
             "time": way.time,
             "problem": None if way.problem is None else way.problem.message,
         }

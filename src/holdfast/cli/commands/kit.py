@@ -74,7 +74,7 @@ def recovery_kit(
             "vault": page.vault_id,
             "made": page.made_at.isoformat(),
             "ways_in": [
-                {"id": way.slot_hash.hex(), "kind": way.kind, "hint": way.hint.strip('"')}
+                {"id": way.slot_hash.hex(), "kind": way.kind, "hint": way.plain_hint}
                 for way in page.ways_in
             ],
             "objects": {name: data.hex() for name, data in page.kit.objects},
@@ -127,7 +127,7 @@ def _openers(page: KitPage) -> str:
         return "anybody: not encrypted, whoever has the folder can read it"
     ways = (
         f"\n              {way.kind} {way.slot_hash.hex()[:8]}"
-        + (f", hint {printable(way.hint)}" if way.hint.strip('"') else "")
+        + (f", hint {printable(way.hint)}" if way.plain_hint else "")
         for way in page.ways_in
     )
     return "any one of" + "".join(ways)

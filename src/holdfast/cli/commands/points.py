@@ -9,7 +9,8 @@ from holdfast.base.sizes import format_size
 from holdfast.cli.invocation import Invocation
 from holdfast.cli.options import GlobalCommand, family
 from holdfast.cli.output import JsonValue, json_name, printable, show_time, show_time_ns, table
-from holdfast.cli.words import HostOption, SourceOption, split_point
+from holdfast.cli.words import HostOption, SourceOption, parse_tags, split_point
+from holdfast.format.point import LeftOut
 from holdfast.operations import list_tree, points
 from holdfast.operations.list_tree import ListedEntry, ListRequest
 from holdfast.operations.points import PointInfo, PointsListing, PointsRequest
@@ -42,7 +43,8 @@ def points_(
 ) -> None:
     """List the restore points of a repository, the oldest first.
 
-    Without a password only what stands outside is shown; names need one.
+    Without a password only what stands outside is shown; names need one. -v also shows what each
+    backup left out.
     """
     _points(ctx, source, host, tag)
 
@@ -91,12 +93,16 @@ def _points(
         invocation.repository,
         source,
         host,
-        tuple(tag or ()),
+        parse_tags(tag or ()),
         ask=not invocation.output.is_json,
     )
     listing = points.run(request, invocation.context)
     output = invocation.output
     output.result(_table(listing))
+    if output.verbosity:
+        for point in listing.points:
+            if point.left_out is not None:
+                output.result(f"{point.id[:_SHORT]} left out: {_left_out_words(point.left_out)}")
     for note in (*listing.notes, *listing.damage):
         output.warn(printable(note))
     if not listing.is_open:
@@ -158,7 +164,29 @@ def _fields(point: PointInfo) -> dict[str, JsonValue]:
         "who_can_open": point.openers,
         "locked_until": None,
         "problem": point.problem,
+        "left_out": _left_out_fields(point.left_out),
         **root,
+    }
+
+
+def _left_out_words(rules: LeftOut) -> str:
+    words = [printable(pattern) for pattern in rules.patterns]
+    words += ["contents of caches"] if rules.caches else []
+    words += [f"contents of folders with {printable(name)}" for name in rules.if_present]
+    words += [f"files larger than {format_size(size)}" for size in rules.larger_than]
+    words += ["other file systems"] if rules.one_file_system else []
+    return ", ".join(words) or "nothing"
+
+
+def _left_out_fields(rules: LeftOut | None) -> dict[str, JsonValue] | None:
+    if rules is None:
+        return None
+    return {
+        "patterns": [printable(pattern) for pattern in rules.patterns],
+        "caches": rules.caches,
+        "if_present": [printable(name) for name in rules.if_present],
+        "larger_than_bytes": rules.larger_than[0] if rules.larger_than else None,
+        "one_file_system": rules.one_file_system,
     }
 
 
@@ -178,7 +206,9 @@ def _ls(
     with list_tree.run(request, invocation.context) as listing:
         if output.is_json:
             entries = [_entry_fields(entry) for entry in listing.entries]
-            output.document("ls", {"point": listing.point_id, "entries": entries})
+            left_out = _left_out_fields(listing.left_out)
+            fields: dict[str, JsonValue] = {"point": listing.point_id, "left_out": left_out}
+            output.document("ls", {**fields, "entries": entries})
             return
         for entry in listing.entries:
             output.result(_long(entry) if is_long else _shown(entry))

@@ -10,7 +10,7 @@ from holdfast.cli.errors import DamageFoundError, RestoredPartlyError, UsageErro
 from holdfast.cli.invocation import Invocation
 from holdfast.cli.options import ADVANCED, GlobalCommand, family
 from holdfast.cli.output import printable, show_seconds
-from holdfast.cli.words import HostOption, SourceOption, split_point
+from holdfast.cli.words import HostOption, SourceOption, counted, split_point
 from holdfast.operations import restore as operation
 from holdfast.operations.restore import RestorePlan, RestoreRequest
 from holdfast.recovery.files import RestoreWish, patterns
@@ -58,6 +58,10 @@ def restore(
     delete: Annotated[
         bool, typer.Option("--delete", help="Remove what the restore point does not have.")
     ] = False,
+    delete_excluded: Annotated[
+        bool,
+        typer.Option("--delete-excluded", help="With --delete: also what the backup left out."),
+    ] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare everything afterwards, contents included.")
     ] = False,
@@ -88,7 +92,8 @@ def restore(
     Without PATH the original full path is rebuilt below DIR; with PATH, what PATH holds lands in
     DIR. DIR has to be empty, unless --overwrite says what becomes of what is there.
     What may replace or remove something shows its plan first and asks, or needs --yes.
-    --delete removes nothing outside of the paths that were backed up.
+    --delete removes nothing outside of the paths that were backed up, and nothing that the backup
+    left out by its patterns and other rules, unless --delete-excluded says so.
     A restore that was cut short goes on with --overwrite if-changed.
     """
     invocation = Invocation.of(ctx)
@@ -109,6 +114,7 @@ def restore(
         path=path,
         overwrite=None if overwrite is None else _RULES[overwrite],
         delete=delete,
+        delete_excluded=delete_excluded,
         include=patterns(include or ()),
         exclude=patterns(exclude or ()),
         sparse=not no_sparse,
@@ -194,6 +200,7 @@ def _show_plan(invocation: Invocation, plan: RestorePlan) -> None:
             output.result(f"  {printable(name)}")
         if plan.removals > len(plan.removed_names):
             output.result(f"  and {plan.removals - len(plan.removed_names):,} more")
+        _show_spared(invocation, plan)
     output.event(
         "plan",
         {
@@ -205,5 +212,23 @@ def _show_plan(invocation: Invocation, plan: RestorePlan) -> None:
             "delete": plan.delete,
             "removals": plan.removals,
             "removed_names": [printable(name) for name in plan.removed_names],
+            "spared": plan.spared,
+            "spared_names": [printable(name) for name in plan.spared_names],
         },
     )
+
+
+def _show_spared(invocation: Invocation, plan: RestorePlan) -> None:
+    output = invocation.output
+    if not plan.says_left_out:
+        output.result("The restore point does not say what its backup left out: that goes, too.")
+    if not plan.spared:
+        return
+    output.result(
+        f"{counted(plan.spared, 'item')} kept: the backup left them out (--delete-excluded "
+        "removes them):"
+    )
+    for name in plan.spared_names:
+        output.result(f"  {printable(name)}")
+    if plan.spared > len(plan.spared_names):
+        output.result(f"  and {plan.spared - len(plan.spared_names):,} more")

@@ -8,6 +8,7 @@ import typer
 from holdfast.cli.invocation import Invocation
 from holdfast.cli.options import GlobalCommand, GlobalGroup, family
 from holdfast.cli.output import printable, show_time, table
+from holdfast.cli.words import plain_text
 from holdfast.operations import writers
 
 app = family("Writers.")
@@ -77,7 +78,8 @@ def add(
     """
     invocation = Invocation.of(ctx)
     context = invocation.context
-    made = writers.run_add(invocation.repository, name or context.host, file, context)
+    called = plain_text(context.host if name is None else name, "name")
+    made = writers.run_add(invocation.repository, called, file, context)
     output = invocation.output
     output.result(f"Added writer {made.writer_id[:8]} ({printable(made.name)}).")
     output.say(f"Its key: {made.key_file}")

@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from holdfast.base.errors import IntegrityError
@@ -19,6 +20,7 @@ from holdfast.core.python import linux_restore as linux
 from holdfast.core.python.contents import ContentReader, ExtentCursor, data_runs
 from holdfast.core.python.entries import FILE, FOLDER, SYMLINK, Entry
 from holdfast.core.python.leaves import Leaf
+from holdfast.core.python.left_out import LeftOut
 from holdfast.core.python.node_reader import LeafCursor, NodeReader, Work, split_path
 from holdfast.core.python.reading_run import ReadingRun
 from holdfast.core.python.restore_folders import refusal
@@ -76,6 +78,8 @@ class CompareRun(ReadingRun[Compared]):
         self._differences = 0
         self._folder: bytes | None = None
         self._additional: set[bytes] = set()
+        self._left_out = LeftOut(rules.left_out)
+        self._is_hollow = False
 
     def _release(self) -> None:
         if self._looking is not None:
@@ -97,7 +101,7 @@ class CompareRun(ReadingRun[Compared]):
                 yield from self._take(self._looking, leaf, wanted)
                 self.emit(Progress(self._items, None, 0, 0))
                 yield True
-        self._report_additional()
+        self._report_additional(self._looking)
         return Compared(self._items, self._differences)
 
     def _differs(self, field: str, path: bytes, detail: str) -> None:
@@ -119,15 +123,19 @@ class CompareRun(ReadingRun[Compared]):
 
     def _take(self, looking: LookingStack, leaf: Leaf, wanted: KeyRange) -> Work[None]:
         for folder, entries in self._selection.entries(leaf, wanted):
-            fd = looking.open(components(folder[len(self._selection.prefix) :]))
+            if folder != self._folder:
+                self._report_additional(looking)
+            fd = self._open(looking, folder)
             if fd is None:
                 continue  # its folder is reported as missing
             if folder != self._folder:
-                self._report_additional()
                 self._folder = folder
+                self._is_hollow = self._left_out.is_hollow(())
                 if self._selection.is_whole(folder):
                     self._additional = set(linux.names_of(fd))
-            self._additional.difference_update(entry.name for entry in entries)
+            names = [entry.name for entry in entries]
+            self._additional.difference_update(names)
+            self._is_hollow &= self._left_out.is_hollow(names)
             prefix = folder.replace(b"\0", b"/")
             for entry in self._selection.chosen(folder, entries):
                 self._items += 1
@@ -140,13 +148,25 @@ class CompareRun(ReadingRun[Compared]):
                 except IntegrityError as error:
                     self._differs(error.code, prefix + entry.name, error.message)
 
-    def _report_additional(self) -> None:
-        if self._folder is not None:
+    def _open(self, looking: LookingStack, folder: bytes) -> int | None:
+        return looking.open(components(folder[len(self._selection.prefix) :]))
+
+    def _report_additional(self, looking: LookingStack) -> None:
+        if self._folder is not None and self._additional and not self._is_hollow:
             prefix = self._folder.replace(b"\0", b"/")
+            fd = self._open(looking, self._folder)
             for name in sorted(self._additional):
-                if not self._selection.is_left_out(prefix + name, is_folder=False):
-                    self._differs(ADDITIONAL, prefix + name, "the tree does not have it")
+                self._additional_name(fd, name, prefix + name)
         self._additional = set()
+
+    def _additional_name(self, fd: int | None, name: bytes, path: bytes) -> None:
+        """Report what the tree does not have, unless the backup left it out."""
+        if self._selection.is_left_out(path, is_folder=False):
+            return
+        with suppress(OSError):
+            if fd is not None and self._left_out.spares(fd, name, path):
+                return
+        self._differs(ADDITIONAL, path, "the tree does not have it")
 
     def _compare(self, fd: int, entry: Entry, owner: tuple[int, int], path: bytes) -> Work[None]:
         try:
@@ -205,12 +225,16 @@ class CompareRun(ReadingRun[Compared]):
     def _empty_folder(self, fd: int, entry: Entry, path: bytes) -> Work[None]:
         """A folder that is empty in the tree has no section there: nobody else looks into it."""
         folder = entry.folder + entry.name + b"\0"
-        below = linux.names_in(fd, entry.name)
-        if below and self._selection.is_whole(folder):
-            leaf = yield from self._nodes.find_leaf(self, self._root, folder + b"\1")
-            if leaf.section(folder) is None:
-                for name in sorted(below):
-                    self._differs(ADDITIONAL, path + b"/" + name, "the tree does not have it")
+        if not linux.names_in(fd, entry.name) or not self._selection.is_whole(folder):
+            return
+        leaf = yield from self._nodes.find_leaf(self, self._root, folder + b"\1")
+        if leaf.section(folder) is None and not self._left_out.is_hollow(()):
+            below = os.open(entry.name, linux.FOLDER_FLAGS, dir_fd=fd)
+            try:
+                for name in sorted(linux.names_of(below)):
+                    self._additional_name(below, name, path + b"/" + name)
+            finally:
+                os.close(below)
 
     # --- contents -------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from holdfast.core.face import Compared
 from holdfast.core.python import linux_restore as linux
 from holdfast.core.python.entries import FOLDER, Entry
 from holdfast.core.python.leaves import Leaf
+from holdfast.core.python.left_out import LeftOut
 from holdfast.core.python.node_reader import LeafCursor, NodeReader, Work
 from holdfast.core.python.reading_run import ReadingRun
 from holdfast.core.python.restore_folders import is_temporary, refusal
@@ -20,13 +21,15 @@ from holdfast.core.reader_errors import TargetError
 from holdfast.core.restore_rules import RestoreRules
 
 ADDITIONAL: Final = "additional"
+SPARED: Final = "spared"
 
 
 class ExtrasRun(ReadingRun[Compared]):
     """Find the names that a restore by the same rules would remove.
 
     Each is a finding ``additional``; a folder that goes with all in it is one, and its path ends
-    with a slash. Reads the tree, and names in the target.
+    with a slash. What stays because the backup left it out is a finding ``spared``. Reads the
+    tree, and names in the target.
 
     Raises:
         PathNotFoundError, InvalidPathError, NotAFolderError: a path is not there.
@@ -47,12 +50,14 @@ class ExtrasRun(ReadingRun[Compared]):
         self._rules = rules
         self._target_fd = target_fd
         self._selection = Selection(below, rules)
+        self._left_out = LeftOut(rules.left_out)
         self._looking: LookingStack | None = None
         self._items = 0
         self._found = 0
         self._folder = b""
         self._left: dict[bytes, bool] = {}
         """Names in the present folder that the tree was not seen to have: is it a folder?"""
+        self._is_hollow = False
 
     def _release(self) -> None:
         if self._looking is not None:
@@ -73,19 +78,21 @@ class ExtrasRun(ReadingRun[Compared]):
             while (leaf := (yield from cursor.next(self, wanted[1]))) is not None:
                 yield from self._take(looking, leaf, wanted)
                 yield True
-        self._report()
+        self._report(looking)
         return Compared(self._items, self._found)
 
     def _take(self, looking: LookingStack, leaf: Leaf, wanted: KeyRange) -> Work[None]:
         for folder, entries in self._selection.entries(leaf, wanted):
-            fd = looking.open(components(folder[len(self._selection.prefix) :]))
+            if folder != self._folder:
+                self._report(looking)
+            fd = self._open(looking, folder)
             if fd is None:
                 continue
             if folder != self._folder:
-                self._report()
                 self._start(folder, fd)
             for entry in entries:
                 self._left.pop(entry.name, None)
+            self._is_hollow &= self._left_out.is_hollow(entry.name for entry in entries)
             for entry in self._selection.chosen(folder, entries):
                 self._items += 1
                 yield from self._meet(fd, entry)
@@ -93,19 +100,33 @@ class ExtrasRun(ReadingRun[Compared]):
     def _start(self, folder: bytes, fd: int) -> None:
         self._folder = folder
         self._left = _names(fd) if self._selection.is_whole(folder) else {}
+        self._is_hollow = self._left_out.is_hollow(())
 
-    def _report(self) -> None:
-        self._tell(self._folder, self._left)
+    def _open(self, looking: LookingStack, folder: bytes) -> int | None:
+        return looking.open(components(folder[len(self._selection.prefix) :]))
+
+    def _report(self, looking: LookingStack) -> None:
+        fd = self._open(looking, self._folder) if self._left else None
+        if fd is not None:
+            self._tell(fd, self._folder, self._left, is_hollow=self._is_hollow)
         self._left = {}
 
-    def _tell(self, folder: bytes, names: dict[bytes, bool]) -> None:
+    def _tell(self, fd: int, folder: bytes, names: dict[bytes, bool], *, is_hollow: bool) -> None:
         above = folder.replace(b"\0", b"/")
         for name, is_folder in sorted(names.items()):
             path = above + name
-            if not self._selection.is_left_out(path, is_folder=is_folder):
-                self._found += 1
-                shown = path + b"/" if is_folder else path
-                self.emit(Finding(ADDITIONAL, shown, "the tree does not have it"))
+            if self._selection.is_left_out(path, is_folder=is_folder):
+                continue
+            shown = path + b"/" if is_folder else path
+            try:
+                is_spared = is_hollow or self._left_out.spares(fd, name, path)
+            except OSError:
+                continue  # It has gone meanwhile.
+            if is_spared:
+                self.emit(Finding(SPARED, shown, "the backup may have left it out"))
+                continue
+            self._found += 1
+            self.emit(Finding(ADDITIONAL, shown, "the tree does not have it"))
 
     def _meet(self, fd: int, entry: Entry) -> Work[None]:
         """Look at what stands where an entry belongs."""
@@ -117,13 +138,16 @@ class ExtrasRun(ReadingRun[Compared]):
         except OSError:
             return  # nothing is there, or the restore will say what is wrong with it
         try:
-            names = _names(below)
+            yield from self._look_into(fd, below, entry)
         finally:
             os.close(below)
+
+    def _look_into(self, fd: int, below: int, entry: Entry) -> Work[None]:
+        names = _names(below)
         if entry.type != FOLDER:
             # Only `always` makes room for something of another type.
             if names and self._rules.overwrite == "always":
-                self._tell(entry.folder, {entry.name: True})
+                self._tell(fd, entry.folder, {entry.name: True}, is_hollow=False)
             return
         folder = entry.folder + entry.name + b"\0"
         if not names or is_mount(fd, entry.name) or not self._selection.is_whole(folder):
@@ -131,7 +155,7 @@ class ExtrasRun(ReadingRun[Compared]):
         # A folder that is empty in the tree has no section there: nobody else looks into it.
         leaf = yield from self._nodes.find_leaf(self, self._root, folder + b"\1")
         if leaf.section(folder) is None:
-            self._tell(folder, names)
+            self._tell(below, folder, names, is_hollow=self._left_out.is_hollow(()))
 
 
 def _names(fd: int) -> dict[bytes, bool]:

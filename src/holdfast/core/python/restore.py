@@ -247,7 +247,7 @@ class RestoreRun(ReadingRun[Restored]):
             level = yield from self._folders.enter(self, piece.folder)
             if level is None:
                 continue
-            level.extra.difference_update(piece.met)
+            self._folders.has(level, piece.met)
             yield from self._place_piece(piece, level, chunks)
         self.emit(Progress(self._items, None, 0, self._placer.bytes_written))
 

@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -13,6 +13,7 @@ from holdfast.base.progress import Finding
 from holdfast.core.python import linux_restore as linux
 from holdfast.core.python.contents import ContentReader
 from holdfast.core.python.entries import FOLDER, Entry
+from holdfast.core.python.left_out import LeftOut
 from holdfast.core.python.metadata import Metadata
 from holdfast.core.python.node_reader import NodeReader, Work, split_path
 from holdfast.core.python.restored_owners import LocalOwners
@@ -55,6 +56,7 @@ class Level(PlainLevel):
         "extra",
         "folder",
         "inherits_acl",
+        "is_hollow",
         "is_new",
         "learned",
         "lent",
@@ -82,6 +84,8 @@ class Level(PlainLevel):
         """Sub-folders that were there before, and have not been entered yet."""
         self.extra: set[bytes] = set()
         """What was there before and the tree has not, as far as it is known."""
+        self.is_hollow = True
+        """What the tree was seen to have here leaves it open whether more was left out."""
         self.learned: Owner | None = None
         """Whose a new file in this folder is."""
         self.inherits_acl = False
@@ -115,6 +119,7 @@ class RestoreFolders:
         self._rules: Final = rules
         self._metadata: Final = metadata
         self._found: Final = found
+        self._left_out: Final = LeftOut(rules.left_out)
         self._owners: Final = LocalOwners(numeric_ids=rules.numeric_ids)
         self._levels: list[Level] = []
         self._blocked: set[bytes] = set()
@@ -126,6 +131,11 @@ class RestoreFolders:
     def stop_removing(self) -> None:
         """Remove nothing from here on: what the tree has is not known in full any more."""
         self._deletes = False
+
+    def has(self, level: Level, names: Sequence[bytes]) -> None:
+        """Take note of what the tree has in a folder."""
+        level.extra.difference_update(names)
+        level.is_hollow = level.is_hollow and self._left_out.is_hollow(names)
 
     def close(self) -> None:
         """Close all folders as they are; rights that were lent are taken back."""
@@ -239,7 +249,11 @@ class RestoreFolders:
         try:
             os.rmdir(name, dir_fd=fd)
         except OSError:
-            if not self._deletes or self._selection.is_left_out(path, is_folder=True):
+            if (
+                not self._deletes
+                or self._selection.is_left_out(path, is_folder=True)
+                or self._left_out.spares(fd, name, path)
+            ):
                 self._found(Finding(IN_THE_WAY, path, "a folder that is not empty is there"))
                 return False
             remove_everything(fd, name)
@@ -394,7 +408,7 @@ class RestoreFolders:
 
     def _remove_extra(self, level: Level) -> None:
         fd = level.fd
-        if fd is None:
+        if fd is None or (level.is_hollow and self._left_out.is_hollow(())):
             return
         for name in sorted(level.extra):
             path = level.path(name)
@@ -402,6 +416,8 @@ class RestoreFolders:
                 status = os.stat(name, dir_fd=fd, follow_symlinks=False)
                 is_folder = stat.S_ISDIR(status.st_mode)
                 if self._selection.is_left_out(path, is_folder=is_folder):
+                    continue
+                if self._left_out.spares(fd, name, path):
                     continue
                 if is_folder:
                     remove_everything(fd, name)
