@@ -38,6 +38,10 @@ _INDEX_COPIES: Final = 64
 _KEY_MAGIC: Final = "holdfast writer key 0"
 _KEY_FIELDS: Final = ("vault", "writer", "seed", "certificate", "repository")
 
+_CACHE_TAG: Final = """Signature: 8a477f597d28d172789f06886806bc55
+# What is here, Holdfast can make again: https://bford.info/cachedir/
+"""
+
 T = TypeVar("T")
 SeriesKey = tuple[WriterId, SeriesId]
 """A series everywhere: ids of series are one writer's own."""
@@ -89,6 +93,7 @@ class LocalFolders:
         with ExitStack() as stack:
             try:
                 folder = _free_copy(above, stack)
+                _tag_as_cache(self.cache)
             except OSError as error:
                 folder = stack.enter_context(self.makeshift(error))
             yield folder
@@ -212,6 +217,12 @@ class LocalFolders:
 
     def _alive(self, vault_id: VaultId, session_id: SessionId) -> Path:
         return self.state / vault_id.hex() / "alive" / session_id.hex()
+
+
+def _tag_as_cache(folder: Path) -> None:
+    """Say to programs that make backups, this one included, that *folder* needs none."""
+    with suppress(OSError), (folder / "CACHEDIR.TAG").open("x", encoding="ascii") as tag:
+        tag.write(_CACHE_TAG)
 
 
 def _free_copy(above: Path, stack: ExitStack) -> Path:

@@ -149,6 +149,16 @@ def test_commands_at_the_same_time_have_an_index_folder_each(tmp_path: Path) -> 
         assert again == one
 
 
+def test_backups_leave_the_cache_out_by_its_tag(tmp_path: Path) -> None:
+    folders = LocalFolders(tmp_path / "config", tmp_path / "state", tmp_path / "cache")
+    for _ in range(2):
+        with folders.index(VAULT, GroupId(b"g" * 16)):
+            pass
+
+    tag = (tmp_path / "cache" / "CACHEDIR.TAG").read_text("ascii")
+    assert tag.startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
+
+
 def test_a_session_that_begins_while_somebody_looks_does_not_seem_dead(tmp_path: Path) -> None:
     """Who looks holds its lock for a moment; its packs would be taken for those of a dead one."""
     folders = LocalFolders(tmp_path / "config", tmp_path / "state", tmp_path / "cache")
