@@ -1,5 +1,6 @@
 """Restores that could destroy something: what was not backed up is never touched."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,16 @@ def test_what_the_backup_left_out_stays_in_what_it_backed_up(ready: CommandLine)
     assert sorted(path.name for path in (m / "a").iterdir()) == ["x"]
     assert sorted(path.name for path in (m / "b").iterdir()) == ["y"]
     assert ready("restore", "latest", "--in-place", "--delete-excluded", "--yes").code == 2
+
+
+def test_the_plan_of_a_removal_says_that_the_backup_had_findings(ready: CommandLine) -> None:
+    """What could not be read then is not in the restore point either."""
+    m = ready.source(x=b"x")
+    os.utime(m / "x", (9_300_000_000, 9_300_000_000))  # beyond 2262: a finding
+    assert ready("backup", m).code == 3
+
+    plan = ready.done("restore", "latest", "--in-place", "--overwrite", "always", "--delete", "-n")
+    assert "The backup had 1 finding: what it could not read" in plan.out
 
 
 def test_a_restore_point_says_what_its_backup_left_out(ready: CommandLine) -> None:

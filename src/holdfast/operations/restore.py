@@ -55,6 +55,8 @@ class RestorePlan:
         spared: how many names stay because the backup may have left them out.
         spared_names: the first of them.
         says_left_out: the point says by which rules its backup left things out.
+        findings: how many there were in its backup. What could not be read then is not in the
+            point, and nothing tells it from what came later.
     """
 
     point_id: str
@@ -71,6 +73,7 @@ class RestorePlan:
     spared: int
     spared_names: tuple[bytes, ...]
     says_left_out: bool
+    findings: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,7 @@ def plan(request: RestoreRequest, context: Context) -> RestorePlan:
             extras.spared.count,
             tuple(extras.spared.names),
             record.left_out is not None,
+            record.statistics.findings,
         )
 
 

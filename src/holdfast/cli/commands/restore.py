@@ -214,6 +214,7 @@ def _show_plan(invocation: Invocation, plan: RestorePlan) -> None:
             "removed_names": [printable(name) for name in plan.removed_names],
             "spared": plan.spared,
             "spared_names": [printable(name) for name in plan.spared_names],
+            "backup_findings": plan.findings,
         },
     )
 
@@ -222,6 +223,11 @@ def _show_spared(invocation: Invocation, plan: RestorePlan) -> None:
     output = invocation.output
     if not plan.says_left_out:
         output.result("The restore point does not say what its backup left out: that goes, too.")
+    if plan.findings:
+        output.result(
+            f"The backup had {counted(plan.findings, 'finding')}: what it could not read is not in "
+            "the restore point, and goes, too."
+        )
     if not plan.spared:
         return
     output.result(
