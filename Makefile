@@ -8,6 +8,8 @@ UV ?= uv
 SRC ?=
 SYSTEM ?=
 export SRC SYSTEM
+# How many processes share the work of `make flips`.
+PROCESSES ?= 2
 
 BIN := .venv/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python
@@ -18,7 +20,7 @@ LOCK := $(UV) pip compile --quiet $(UPGRADE) --universal --python-version 3.11 -
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install uninstall demo check test test-quick soak bench lock docs clean environment
+.PHONY: help install uninstall demo check test test-quick soak flips bench lock docs clean environment
 
 help:
 	@echo "make install     put holdfast on your PATH (no root needed)"
@@ -28,6 +30,7 @@ help:
 	@echo "make test        every test; SYSTEM=no installs no Debian packages"
 	@echo "make test-quick  the tests that take no more than seconds"
 	@echo "make soak        writers, gc, prune and kills at once, for minutes"
+	@echo "make flips       damages every byte of a vault in turn: hours; PROCESSES=2"
 	@echo "make bench       speed and memory, side by side with restic"
 	@echo "make docs        write the generated pages of docs/reference"
 	@echo "make lock        write requirements/*.lock after a change of pyproject.toml (needs uv)"
@@ -64,6 +67,9 @@ test-quick: environment
 
 soak: environment
 	@$(RUN) tools/soak
+
+flips: environment
+	@$(RUN) -m pytest -q -m campaign -n $(PROCESSES) --dist worksteal tests/adversary
 
 bench: environment
 	@$(RUN) tools/bench

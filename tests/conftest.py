@@ -1,6 +1,7 @@
 """What all tests share: the record of a run, which `make test` judges."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,32 @@ class RunRecord:
         self._path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
+class Figures:
+    """Adds up what campaigns have counted, in whatever processes, and says it in the end.
+
+    A test hands its counts over with ``record_property("figures", ...)``.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[str]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Add the counts of one test to those of its neighbours."""
+        if report.when != "call":
+            return
+        name = _test_id(report.nodeid).partition("[")[0]
+        for key, counts in report.user_properties:
+            if key == "figures" and isinstance(counts, dict):
+                self._counts.setdefault(name, Counter()).update({"parts": 1, **counts})
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the sums."""
+        for name, counts in sorted(self._counts.items()):
+            terminalreporter.section(name)
+            for what, count in counts.items():
+                terminalreporter.write_line(f"{count:12,.12g}  {what}")
+
+
 def _test_id(name: str) -> str:
     """Return *name* without the "@group" that `--dist loadgroup` adds to tests of a group."""
     test, _, group = name.rpartition("@")
@@ -68,7 +95,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the record in the reporting process only."""
+    """Keep record and figures in the reporting process only."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Figures(), "figures")
     path = config.getoption("--record")
     if path and not hasattr(config, "workerinput"):
         config.pluginmanager.register(RunRecord(Path(path)), "run-record")

@@ -1,26 +1,23 @@
 """What if one object of a vault is not what was stored? Every object, every byte, and worse.
 
-In the vault of ``doubles.scenario``: verify and its blind twin name the damaged object, verify also
-the points that it touches, and every other point restores as always.
+In the vault of ``doubles.scenario``: verify and its blind twin exit with 20 and name the damaged
+object and the points that it touches, and every other point restores as always. The commands are
+whole ones, from their words to their exit codes, each on a machine that has never seen the vault.
 """
 
 import itertools
 import random
-import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 import pytest
 
+from doubles.damaged_vault import Changes, DamagedVault, kind_of
+from doubles.memo import remembering
 from doubles.reach import unreferenced
-from doubles.scenario import (
-    Desk,
-    Scenario,
-    backend_of,
-    build_scenario,
-    objects_of,
-)
+from doubles.scenario import build_scenario
 from holdfast.base.clock import SystemClock
 from holdfast.base.ids import PackId, PointId
 from holdfast.base.secrets import Secret
@@ -36,101 +33,72 @@ from holdfast.vault.inventory import read_inventory
 from holdfast.vault.objects import ObjectStore, parse
 from holdfast.vault.pack_looks import PackLook
 from holdfast.vault.relations import Relations
-from holdfast.vault.report import Report
 
 pytestmark = pytest.mark.slow
 
 FRAME_FIELDS = (0, 8, 9, 10, 15, 19, 27, 31)
 """Magic, kind, version, zero, the last bytes of the three lengths, zero."""
+DAMAGE_FOUND = 20
+SHARES = 64
 
 
-@dataclass
-class Vault:
-    """The scenario, its objects by name, and a folder for machines that look at its twins."""
-
-    scenario: Scenario
-    objects: Mapping[str, bytes]
-    folder: Path
-
-    def twin(self, changes: Mapping[str, bytes | None]) -> Desk:
-        """Return a new machine at a storage where some objects are others, or not there."""
-        objects = {**self.objects, **changes}
-        backend = backend_of({name: data for name, data in objects.items() if data is not None})
-        shutil.rmtree(self.folder, ignore_errors=True)
-        return Desk(backend, self.folder / "machine", seed="stranger")
-
-    def of_kind(self, kind: int) -> list[str]:
-        return [name for name in self.objects if _kind(name) == kind]
-
-    def flipped(self, name: str, position: int) -> bytes:
-        """Return an object with one bit turned over, always the same one."""
-        changed = bytearray(self.objects[name])
-        changed[position] ^= 1 << random.Random(f"{name} {position}").randrange(8)
-        return bytes(changed)
+@pytest.fixture(scope="module", autouse=True)
+def _remembering() -> Iterator[None]:
+    """Compute for each twin only what its damage changes."""
+    with remembering():
+        yield
 
 
 @pytest.fixture(scope="module")
-def vault(tmp_path_factory: pytest.TempPathFactory) -> Vault:
+def vault(tmp_path_factory: pytest.TempPathFactory) -> DamagedVault:
     scenario = build_scenario(tmp_path_factory.mktemp("scenario"))
-    return Vault(scenario, objects_of(scenario.memory), tmp_path_factory.mktemp("machines"))
+    return DamagedVault(scenario, tmp_path_factory.mktemp("machines"))
 
 
-def _kind(name: str) -> int:
-    parsed = names.parse_name(name)
-    assert parsed is not None
-    return parsed.kind
+def _check_commands(vault: DamagedVault, changes: Changes, *named: str) -> frozenset[PointId]:
+    """See that verify and its blind twin name what is damaged, and both the same points.
 
-
-def _points_touched(report: Report, name: str) -> set[PointId]:
-    """Return the points that a report names for an object; it has to name the object."""
-    found = [problem for problem in report.problems if problem.name == name]
-    assert found, f"{name} is not named; named are {[item.name for item in report.problems]}"
-    return {point for problem in found for point in problem.points}
-
-
-def _check_commands(vault: Vault, changes: Mapping[str, bytes | None], *named: str) -> None:
-    """See that verify and its blind twin name what is damaged, and both the same points."""
-    desk = vault.twin(changes)
-    seeing, blind = desk.verify(), desk.verify_blind()
+    Returns the points that both say are touched.
+    """
+    seeing, blind = vault.verify(changes), vault.verify_blind(changes)
+    assert (seeing.code, blind.code) == (DAMAGE_FOUND, DAMAGE_FOUND)
     for name in named:
-        assert _points_touched(seeing, name) == _points_touched(blind, name)
+        assert name in seeing.points, f"verify names {sorted(seeing.points)}"
+        assert name in blind.points, f"verify --blind names {sorted(blind.points)}"
+        assert seeing.points[name] == blind.points[name]
+    return seeing.touched & blind.touched
 
 
-def _check_restores(vault: Vault, changes: Mapping[str, bytes | None]) -> int:
+def _check_restores(vault: DamagedVault, changes: Changes) -> int:
     """Restore every point that no damage touches; return how many there are."""
-    desk = vault.twin(changes)
-    touched = set(desk.verify().points)
-    untouched = vault.scenario.contents.keys() - touched
+    untouched = vault.scenario.contents.keys() - vault.verify(changes).touched
     for point in sorted(untouched):
-        # A machine that has never opened this vault, so that nothing comes out of a cache.
-        target = vault.folder / "target"
-        found = vault.twin(changes).restore(point, target)
-        assert found == vault.scenario.contents[point]
+        assert vault.restore(changes, point) == vault.scenario.contents[point]
     return len(untouched)
 
 
 # --- one bit --------------------------------------------------------------------------------------
 
 
-def test_no_bit_of_any_object_can_turn_over_unnoticed(vault: Vault) -> None:
+def test_no_bit_of_any_object_can_turn_over_unnoticed(vault: DamagedVault) -> None:
     """Every byte of every object: what all commands read objects by refuses it."""
     backend = _OneObject()
     objects = ObjectStore(backend, vault.scenario.desk.closed().vault_id, clock=SystemClock())
     for name, data in sorted(vault.objects.items()):
-        if _kind(name) == frames.KIND_PACK:
+        if kind_of(name) == frames.KIND_PACK:
             continue
         for position in range(len(data)):
             backend.data = vault.flipped(name, position)
-            if _kind(name) in (frames.KIND_MARKER, frames.KIND_LEASE):
+            if kind_of(name) in (frames.KIND_MARKER, frames.KIND_LEASE):
                 # Their names hold no hash: they end with one.
                 with pytest.raises(FormatError):
-                    frames.parse_hash_ended(_kind(name), backend.data)
+                    frames.parse_hash_ended(kind_of(name), backend.data)
             else:
                 with pytest.raises(DamagedObjectError, match=name):
                     objects.get(name)
 
 
-def test_no_bit_of_any_pack_can_turn_over_unnoticed(vault: Vault) -> None:
+def test_no_bit_of_any_pack_can_turn_over_unnoticed(vault: DamagedVault) -> None:
     """Every byte of every pack, padding included: the look of verify and its blind twin."""
     closed = vault.scenario.desk.closed()
     look = PackLook(closed.objects, Relations(read_inventory(closed.objects)))
@@ -172,34 +140,83 @@ def _telling_positions(data: bytes) -> Iterator[int]:
     yield from random.Random(len(data)).sample(range(len(data)), 2)
 
 
-def test_both_verifies_name_an_object_with_one_bit_turned_over(vault: Vault) -> None:
-    for name, data in sorted(vault.objects.items()):
-        for position in sorted(set(_telling_positions(data))):
-            if position < len(data):
-                _check_commands(vault, {name: vault.flipped(name, position)}, name)
+@dataclass
+class Flips:
+    """Turns one bit over after the other, and counts what the whole commands made of it."""
+
+    vault: DamagedVault
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    touched: dict[str, frozenset[PointId]] = field(default_factory=dict)
+    """What the first bit of each object touched: every other one has to touch the same."""
+
+    def check(self, name: str, position: int) -> None:
+        """Both verifies, then a restore of one of the points that are not touched, by turns."""
+        changes = {name: self.vault.flipped(name, position)}
+        contents = self.vault.scenario.contents
+        self.counts["bits turned over"] += 1
+        self.counts["commands"] += 2
+        touched = _check_commands(self.vault, changes, name)
+        assert touched == self.touched.setdefault(name, touched)
+        untouched = sorted(contents.keys() - touched)
+        if not untouched:
+            self.counts["bits that touch every restore point"] += 1
+            return
+        point = untouched[self.counts["restores"] % len(untouched)]
+        self.counts["commands"] += 1
+        self.counts["restores"] += 1
+        assert self.vault.restore(changes, point) == contents[point]
+
+    def check_all(self, positions: Callable[[bytes], Iterable[int]]) -> None:
+        """Check *positions* of every object; what does not hold is in the failures."""
+        begun = time.process_time()
+        for name, data in sorted(self.vault.objects.items()):
+            for position in positions(data):
+                try:
+                    self.check(name, position)
+                except Exception as error:  # noqa: BLE001 - the other bits are looked at too
+                    self.failures.append(f"{name}, byte {position}: {repr(error)[:500]}")
+        self.counts["failures"] = len(self.failures)
+        self.counts["seconds of processor time"] += round(time.process_time() - begun, 3)
 
 
-def test_points_that_no_flip_touches_restore_as_always(vault: Vault) -> None:
+def test_both_verifies_name_an_object_with_one_bit_turned_over_and_untouched_points_restore(
+    vault: DamagedVault,
+) -> None:
+    flips = Flips(vault)
+
+    flips.check_all(lambda data: sorted({at for at in _telling_positions(data) if at < len(data)}))
+
+    assert not flips.failures
+    assert flips.counts["restores"] > len(vault.objects)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("share", range(SHARES))
+def test_the_whole_commands_with_a_bit_of_every_byte(
+    vault: DamagedVault, share: int, record_property: Callable[[str, object], None]
+) -> None:
+    """``make flips``: an hour or two of processor time, in shares for several processes."""
+    flips = Flips(vault)
+
+    flips.check_all(lambda data: range(share, len(data), SHARES))
+
+    record_property("figures", dict(flips.counts))
+    assert not flips.failures
+
+
+def test_points_that_no_flip_touches_restore_as_always(vault: DamagedVault) -> None:
     restored = 0
     for name, data in sorted(vault.objects.items()):
         restored += _check_restores(vault, {name: vault.flipped(name, len(data) // 2)})
     assert restored > len(vault.objects)
 
 
-@pytest.mark.campaign
-@pytest.mark.parametrize("share", range(64))
-def test_the_whole_commands_with_every_bit(vault: Vault, share: int) -> None:
-    """Hours: both commands for every byte, in 64 parts for several processes."""
-    for name, data in sorted(vault.objects.items()):
-        for position in range(share, len(data), 64):
-            _check_commands(vault, {name: vault.flipped(name, position)}, name)
-
-
 # --- more than a bit ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["truncated", "halved", "cut to its frame", "emptied", "longer"])
-def test_an_object_of_another_length_is_named(vault: Vault, how: str) -> None:
+def test_an_object_of_another_length_is_named(vault: DamagedVault, how: str) -> None:
     for name, data in sorted(vault.objects.items()):
         changed = {
             "truncated": data[:-1],
@@ -211,7 +228,7 @@ def test_an_object_of_another_length_is_named(vault: Vault, how: str) -> None:
         _check_commands(vault, {name: changed}, name)
 
 
-def test_two_objects_of_one_kind_that_changed_places_are_named(vault: Vault) -> None:
+def test_two_objects_of_one_kind_that_changed_places_are_named(vault: DamagedVault) -> None:
     for kind in range(1, 14):
         of_kind = sorted(vault.of_kind(kind))
         for first, second in itertools.pairwise(of_kind):
@@ -220,15 +237,15 @@ def test_two_objects_of_one_kind_that_changed_places_are_named(vault: Vault) -> 
             _check_restores(vault, changes)
 
 
-def test_two_objects_of_different_kinds_that_changed_places_are_named(vault: Vault) -> None:
-    kinds = sorted({_kind(name) for name in vault.objects})
+def test_two_objects_of_different_kinds_that_changed_places_are_named(vault: DamagedVault) -> None:
+    kinds = sorted({kind_of(name) for name in vault.objects})
     firsts = [min(vault.of_kind(kind)) for kind in kinds]
     for first, second in itertools.pairwise(firsts):
         changes = {first: vault.objects[second], second: vault.objects[first]}
         _check_commands(vault, changes, first, second)
 
 
-def test_a_missing_object_is_named(vault: Vault) -> None:
+def test_a_missing_object_is_named(vault: DamagedVault) -> None:
     """All that counts; left-overs for gc, leases, and ways in that were removed may be missing."""
     closed = vault.scenario.desk.closed()
     current = {slot.slot_hash.hex() for slot in closed.chain.current.body.slots}
@@ -237,9 +254,9 @@ def test_a_missing_object_is_named(vault: Vault) -> None:
     may_go |= {*vault.of_kind(frames.KIND_LEASE), *vault.of_kind(frames.KIND_TOMBSTONE)}
     unnamed = set()
     for name in sorted(vault.objects.keys() - may_go):
-        desk = vault.twin({name: None})
-        for report in (desk.verify(), desk.verify_blind()):
-            if not any(_names(problem.name, name) for problem in report.problems):
+        for verdict in (vault.verify({name: None}), vault.verify_blind({name: None})):
+            assert verdict.code == DAMAGE_FOUND
+            if not any(_names(said, name) for said in verdict.points):
                 unnamed.add(name)
         _check_restores(vault, {name: None})
     assert not unnamed
@@ -255,7 +272,7 @@ def _names(said: str, name: str) -> bool:
     return said == name or (said.endswith("/") and name.startswith(said))
 
 
-def test_what_nobody_can_have_put_there_is_named(vault: Vault) -> None:
+def test_what_nobody_can_have_put_there_is_named(vault: DamagedVault) -> None:
     vault_id = vault.scenario.desk.closed().vault_id
     folder = f"vaults/{vault_id.hex()}"
     garbage = random.Random(1).randbytes(500)
@@ -269,7 +286,7 @@ def test_what_nobody_can_have_put_there_is_named(vault: Vault) -> None:
         "vaults/nonsense": b"hello",
     }
     for kind in range(1, 14):
-        of_kind = [name for name in objects if _kind(name) == kind]
+        of_kind = [name for name in objects if kind_of(name) == kind]
         if kind in (frames.KIND_VAULT, frames.KIND_LEASE):
             continue
         like = of_kind[0]
@@ -297,7 +314,7 @@ def _headed(garbage: bytes, kind: int) -> bytes:
     return frame + garbage
 
 
-def test_a_valid_object_in_the_folder_of_another_session_is_named(vault: Vault) -> None:
+def test_a_valid_object_in_the_folder_of_another_session_is_named(vault: DamagedVault) -> None:
     for kind in (frames.KIND_SESSION, frames.KIND_PACKLIST):
         first, second, *_ = sorted(vault.of_kind(kind))
         moved = f"{first.rpartition('/')[0]}/{second.rpartition('/')[2]}"
@@ -305,7 +322,7 @@ def test_a_valid_object_in_the_folder_of_another_session_is_named(vault: Vault) 
 
 
 def test_a_forged_object_is_named_also_beside_a_certificate_of_a_change_that_does_not_stand(
-    vault: Vault,
+    vault: DamagedVault,
 ) -> None:
     """Left-overs of a half rotation excuse nothing that their writer did not sign."""
     chain = vault.scenario.desk.closed().chain
@@ -315,7 +332,7 @@ def test_a_forged_object_is_named_also_beside_a_certificate_of_a_change_that_doe
         return [(signing_public_key(forger), crypto_sign(forger, message))]
 
     def forged(name: str, body: Body) -> tuple[str, bytes]:
-        data = frames.build(_kind(name), body.to_body(), sign=sign, vault_id=chain.vault_id)
+        data = frames.build(kind_of(name), body.to_body(), sign=sign, vault_id=chain.vault_id)
         return _renamed(name, frames.object_hash(data)), data
 
     session_name = min(vault.of_kind(frames.KIND_SESSION))
