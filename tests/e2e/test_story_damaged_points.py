@@ -246,3 +246,15 @@ def test_the_checks_name_a_newest_point_that_only_this_machine_remembers(
     assert answer.code == 20
     assert newest in answer.out
     assert _elsewhere(two, "stranger")(*command, password=True).code == 0
+
+
+def test_a_backup_stops_at_an_index_object_that_was_cut_short(two: CommandLine) -> None:
+    """Also on the machine that knows from its cache what the object said."""
+    path = max(two.objects("index"), key=lambda path: path.stat().st_size)
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-9])
+
+    refused = two("backup", two.folder / "source")
+    assert refused.code == 20
+    assert path.name in refused.err
+    assert len(two.objects("points")) == 2

@@ -31,6 +31,18 @@ def test_a_source_of_which_nothing_can_be_read_makes_no_point(ready: CommandLine
     assert len(ready.done("points", "--json").document["points"]) == 1
 
 
+def test_a_source_of_which_everything_is_left_out_makes_no_point(ready: CommandLine) -> None:
+    """It would push the whole ones out of the series; --allow-empty says that it is meant."""
+    source = ready.source()
+    for rule in (("-e", "*"), ("--exclude-larger-than", "0")):
+        refused = ready("backup", source, *rule)
+        assert refused.code == 2
+        assert "All of" in refused.err
+    assert ready.done("points", "--json").document["points"] == []
+
+    assert ready("backup", source, "-e", "*", "--allow-empty").code == 0
+
+
 @pytest.mark.parametrize("option", ["--source", "--host"])
 def test_prune_of_an_unknown_series_is_refused(filled: CommandLine, option: str) -> None:
     """A typo is no success."""

@@ -145,7 +145,9 @@ def run(request: BackupRequest, context: Context, listener: Listener) -> BackedU
             source, patterns = _file_source(request, context)
             root = source.open_root()
             stack.callback(os.close, root)
-            start = _FilesStart(root, _rules(request, source, patterns), source)
+            start = _FilesStart(
+                root, _rules(request, source, patterns), source, allow_empty=request.allow_empty
+            )
             description = _describe_files(request, source, patterns, context)
         if request.bytes_per_second is not None:
             start = paced(start, request.bytes_per_second, context.clock)
@@ -282,14 +284,22 @@ def _stream(request: BackupRequest) -> CommandSource | StdinSource:
 class _FilesStart:
     """Begins to read a tree, as often as it is asked to."""
 
-    def __init__(self, root: int, rules: ScanRules, source: FileSource) -> None:
+    def __init__(
+        self, root: int, rules: ScanRules, source: FileSource, *, allow_empty: bool
+    ) -> None:
         self._root = root
+        self._allow_empty = allow_empty
         self._rules = rules
         self._source = source
 
     def __call__(self, writer: Writer, state: Path | None, started_ns: int) -> Run[Written]:
         run = writer.files(self._root, self._rules, state, started_ns=started_ns)
-        return _JudgedRun(run, lambda written: _refuse_nothing_read(written, self._source))
+        return _JudgedRun(
+            run,
+            lambda written: _refuse_nothing_read(
+                written, self._source, self._rules, allow_empty=self._allow_empty
+            ),
+        )
 
 
 class _StreamStart:
@@ -316,20 +326,31 @@ class _StreamStart:
         return _JudgedRun(run, lambda _: self._stream.finish(), self._stream.stop)
 
 
-def _refuse_nothing_read(written: Written, source: FileSource) -> None:
-    """Refuse a run that met nothing but what it could not read.
+def _refuse_nothing_read(
+    written: Written, source: FileSource, rules: ScanRules, *, allow_empty: bool
+) -> None:
+    """Refuse a run that met nothing but what it could not read, or was to leave out.
 
     Raises:
-        SourceUnreadableError: there is nothing in the tree but folders on the way to the source.
+        SourceUnreadableError, EmptySourceError: there is nothing in the tree but folders on the way
+            to the source.
     """
     found = written.statistics
     above = {
         one[:place] for one in source.selection for place, byte in enumerate(one) if byte == _SLASH
     }
-    if found.findings and not found.files and not found.others and found.folders <= len(above) + 1:
+    if found.files or found.others or found.folders > len(above) + 1:
+        return
+    if found.findings:
         raise SourceUnreadableError(
             f"Nothing of '{source.name}' could be read, so no restore point was made.",
             hint="What is wrong with each is named above.",
+        )
+    if not allow_empty and (rules.exclude or rules.exclude_larger_bytes is not None):
+        raise EmptySourceError(
+            f"All of '{source.name}' is left out, so no restore point was made.",
+            hint="Look at the patterns and sizes that leave things out; --allow-empty makes a "
+            "restore point all the same.",
         )
 
 

@@ -1,7 +1,8 @@
 """The opened index of a group on this machine, kept in step with what the storage lists now.
 
 What an index object says is taken from this machine's copy; that it exists, never (rule G5 of
-docs/design/gc.md): every refresh lists anew.
+docs/design/gc.md): every refresh lists anew. One that is listed with another size than it had is
+read again, so that no backup rests on what has been cut short meanwhile.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -118,7 +119,8 @@ class IndexCache:
         self._group_id = group_id
         self._reads = reads
         self._folder = folder
-        self._bodies: dict[IndexId, IndexBody] = {}
+        self._bodies: dict[IndexId, tuple[int, IndexBody]] = {}
+        """With the size of the object."""
         self._unusable: list[str] = []
 
     def refresh(self) -> IndexView:
@@ -166,10 +168,11 @@ class IndexCache:
 
     def _read_bodies(self, listed: Sequence[Listed]) -> tuple[dict[IndexId, IndexBody], list[str]]:
         found: dict[IndexId, IndexBody] = {}
+        sizes: dict[IndexId, int] = {}
         not_signed: list[str] = []
         for item in listed:
             name = IndexId(item.hash)
-            body = self._bodies.get(name) or self._kept(name)
+            body = self._kept(name, item.size_bytes)
             if body is None:
                 try:
                     loaded = self._vault.objects.load(item.name, IndexBody)
@@ -186,27 +189,35 @@ class IndexCache:
                     self._unusable.append(item.name)
                     continue
                 body = loaded.body
-                self._keep(name, body)
+                self._keep(name, item.size_bytes, body)
+            sizes[name] = item.size_bytes
             if body.group_id == self._group_id:
                 found[name] = body
         wanted = {name.hex() for name in found}
         for path in self._folder.glob("*") if self._folder.is_dir() else ():
             if path.name not in wanted:
                 path.unlink(missing_ok=True)
-        self._bodies = found
+        self._bodies = {name: (sizes[name], body) for name, body in found.items()}
         return found, not_signed
 
-    def _kept(self, name: IndexId) -> IndexBody | None:
+    def _kept(self, name: IndexId, size_bytes: int) -> IndexBody | None:
+        """Return the body of an object that was read when it had the size that is listed now."""
+        known = self._bodies.get(name)
+        if known is not None and known[0] == size_bytes:
+            return known[1]
         try:
             data = (self._folder / name.hex()).read_bytes()
             if sha256(data[_HASH_BYTES:]) != data[:_HASH_BYTES]:
                 return None
-            return IndexBody.from_body(_as_map(decode(data[_HASH_BYTES:])))
-        except (OSError, FormatError):
+            kept_bytes, content = decode(data[_HASH_BYTES:])
+            if kept_bytes != size_bytes:
+                return None
+            return IndexBody.from_body(_as_map(content))
+        except (OSError, FormatError, TypeError, ValueError):
             return None
 
-    def _keep(self, name: IndexId, body: IndexBody) -> None:
-        content = encode(body.to_body())
+    def _keep(self, name: IndexId, size_bytes: int, body: IndexBody) -> None:
+        content = encode([size_bytes, body.to_body()])
         with suppress(OSError):
             replace_file(self._folder / name.hex(), sha256(content) + content, is_durable=False)
 
