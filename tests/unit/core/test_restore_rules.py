@@ -150,7 +150,8 @@ def test_folders_that_keep_their_metadata_keep_their_mode(
 ) -> None:
     """Its owner needs the right to write in it, and only as long as that takes."""
     store, root, target = written
-    (target / "folder").mkdir(mode=0o555)
+    (target / "folder").mkdir()
+    (target / "folder").chmod(0o555)
     modes: list[int] = []
     with open_folder(target) as fd:
         run = store.reader.restore(root, (), fd, rules("never"))
