@@ -196,7 +196,7 @@ def test_both_verifies_name_an_object_with_one_bit_turned_over_and_untouched_poi
 def test_the_whole_commands_with_a_bit_of_every_byte(
     vault: DamagedVault, share: int, record_property: Callable[[str, object], None]
 ) -> None:
-    """``make flips``: an hour or two of processor time, in shares for several processes."""
+    """``make flips``: about two hours of processor time, in shares for several processes."""
     flips = Flips(vault)
 
     flips.check_all(lambda data: range(share, len(data), SHARES))
