@@ -204,7 +204,11 @@ class Maker:
     # 6 to 8: one backup.
 
     def back_up(
-        self, entries: list[dict[str, Any]], counter: int = 1, series: bytes = b""
+        self,
+        entries: list[dict[str, Any]],
+        counter: int = 1,
+        series: bytes = b"",
+        source: str = "source",
     ) -> bytes:
         """Store a restore point of *entries*, in the order of their keys; return its hash."""
         session = Session(self)
@@ -222,7 +226,7 @@ class Maker:
         self.last_session, self.last_packs = session, packs
         runs = {1: session.id, 2: self.writer, 3: [[session.id, [0, len(packs)]]]}
         refs = self.put(10, "refs", runs | {4: self.random(16)})
-        record = {1: self.id, 2: self.writer, 3: session.id, 4: "host", 5: "source", 6: 1}
+        record = {1: self.id, 2: self.writer, 3: session.id, 4: "host", 5: source, 6: 1}
         record |= {7: b"/home", 8: [], 9: root, 10: 5, 11: 6, 12: 5_000_000_000 * counter}
         record |= {13: [1] * 8, 14: ["tag"], 15: [], 16: "a program"}
         place = self.writer + session.id + series + u64(counter)

@@ -751,3 +751,46 @@ def test_what_is_no_file_in_a_repository_is_not_waited_for(
     output = capsys.readouterr()
     assert output.out.startswith(point.hex()[:16])
     assert "ab is missing" in output.err
+
+
+def test_latest_is_the_newest_point_by_time(
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    series = maker.random(16)
+    maker.back_up(ENTRIES[:3], 2, series)
+    maker.back_up(ENTRIES[:2], 1, series)
+
+    assert run(maker, tmp_path, "ls", "latest") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_latest_of_several_series_is_refused_with_one_sentence_that_lists_them(
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maker.back_up(ENTRIES[:2], 1)
+    newest = maker.back_up(ENTRIES[:2], 2).hex()
+    other = maker.back_up(ENTRIES[:2], 1, source="other").hex()
+
+    assert run(maker, tmp_path, "restore", "latest", str(tmp_path / "target")) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"host/source ({newest[:16]})" in said
+    assert f"host/other ({other[:16]})" in said
+    assert not (tmp_path / "target").exists()
+
+
+def test_latest_never_means_an_older_point_because_the_newest_is_damaged(
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older, newest = (maker.back_up(ENTRIES[:2], counter) for counter in (1, 2))
+    damaged = maker.folder / "points" / newest.hex()
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    target = tmp_path / "target"
+
+    assert run(maker, tmp_path, "restore", "latest", str(target)) == 20
+    said = capsys.readouterr().err
+    assert damaged.name in said
+    assert "nobody can tell the latest" in said
+    assert not target.exists()
+    assert run(maker, tmp_path, "restore", older.hex(), str(target)) == 20
+    compare(target, ENTRIES[1])
