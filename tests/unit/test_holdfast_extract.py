@@ -794,3 +794,24 @@ def test_latest_never_means_an_older_point_because_the_newest_is_damaged(
     assert not target.exists()
     assert run(maker, tmp_path, "restore", older.hex(), str(target)) == 20
     compare(target, ENTRIES[1])
+
+
+@pytest.mark.parametrize("words", ["latest:zzz/a", "latest:/zzz/a", "latest:/home/zzz/a"])
+def test_a_path_may_follow_its_point_after_a_colon_and_be_absolute(
+    maker: Maker, tmp_path: Path, words: str
+) -> None:
+    """As `holdfast` takes it; /home is what was backed up."""
+    maker.back_up(ENTRIES)
+    target = tmp_path / "target"
+
+    assert run(maker, tmp_path, "restore", words, str(target)) == 0
+    assert [path.name for path in target.rglob("*")] == ["zzz", "a"]
+
+
+def test_two_paths_are_refused(
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maker.back_up(ENTRIES)
+
+    assert run(maker, tmp_path, "ls", "latest:zzz", "folder") == 1
+    assert "two paths, 'zzz' and 'folder'" in capsys.readouterr().err
