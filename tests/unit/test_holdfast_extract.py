@@ -815,3 +815,17 @@ def test_two_paths_are_refused(
 
     assert run(maker, tmp_path, "ls", "latest:zzz", "folder") == 1
     assert "two paths, 'zzz' and 'folder'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("before", [[], ["a repository"], ["--key-file", "key", "a repository"]])
+def test_the_help_of_a_command_describes_what_it_takes(
+    before: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        EXTRACT.main([*before, "restore", "--help"])
+
+    assert left.value.code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "POINT TARGET [PATH]" in said
+    assert "latest, or a hash" in said
+    assert "TARGET becomes the folder that was backed up" in said
