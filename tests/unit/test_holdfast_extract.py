@@ -829,3 +829,18 @@ def test_the_help_of_a_command_describes_what_it_takes(
     assert "POINT TARGET [PATH]" in said
     assert "latest, or a hash" in said
     assert "TARGET becomes the folder that was backed up" in said
+
+
+def test_a_restore_says_how_many_items_of_which_point_went_where(
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Folders above a path are not counted, nor what could not be made."""
+    point = f"of point {maker.back_up(ENTRIES).hex()[:16]} (1970-01-01 00:00:05 UTC)"
+    all_, one = str(tmp_path / "all"), str(tmp_path / "one")
+
+    assert run(maker, tmp_path, "restore", "latest", all_) == 0
+    assert capsys.readouterr().out == f"Restored {len(ENTRIES) - 1} items {point} into {all_}\n"
+    assert run(maker, tmp_path, "restore", "latest", one, "zzz/a") == 0
+    assert capsys.readouterr().out == f"Restored 1 item {point} into {one}\n"
+    shutil.rmtree(maker.folder / "packs")
+    assert run(maker, tmp_path, "restore", "latest", str(tmp_path / "none")) == 20
