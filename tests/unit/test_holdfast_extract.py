@@ -844,3 +844,14 @@ def test_a_restore_says_how_many_items_of_which_point_went_where(
     assert capsys.readouterr().out == f"Restored 1 item {point} into {one}\n"
     shutil.rmtree(maker.folder / "packs")
     assert run(maker, tmp_path, "restore", "latest", str(tmp_path / "none")) == 20
+
+
+def test_without_its_modules_it_says_which_lines_help() -> None:
+    line = [sys.executable, "-I", "-S", str(TOOL), "--help"]
+    started = subprocess.run(line, capture_output=True, text=True, check=False)
+
+    assert started.returncode == 1
+    assert "No module named 'blake3'" in started.stderr
+    assert "python3 -m venv v && v/bin/pip install cryptography blake3" in started.stderr
+    assert f"v/bin/python {TOOL}" in started.stderr
+    assert ".venv/bin/python" in started.stderr
