@@ -1,8 +1,13 @@
 """Passwords and key files: right, wrong, lost, taken away; and what the nightly machine holds."""
 
+import html
+import subprocess
+import sys
 from pathlib import Path
 
 from doubles.command_line import PASSWORD, CommandLine
+
+EXTRACT = Path(__file__).resolve().parents[2] / "tools" / "holdfast-extract"
 
 
 def secret_file(path: Path, content: bytes, mode: int = 0o600) -> Path:
@@ -202,6 +207,30 @@ def test_the_recovery_kit_is_written_for_its_owner_only(filled: CommandLine) -> 
     assert "<svg" in page.read_text(encoding="utf-8")
     assert str(filled.repository) in text.read_text(encoding="utf-8")
     assert filled("recovery-kit", "-o", text, password=True).code == 1
+
+
+def test_the_commands_of_the_recovery_kit_restore_on_another_machine(filled: CommandLine) -> None:
+    """Those of Holdfast and those of the single file; the printed page has the same ones."""
+    printed, page = filled.done("recovery-kit").out, filled.folder / "kit.html"
+    filled.done("recovery-kit", "--html", page)
+    elsewhere = CommandLine(filled.folder / "elsewhere")
+    lines = [line.strip() for line in printed.splitlines() if "FOLDER" in line.split()]
+    assert len(lines) == 4
+
+    for number, line in enumerate(lines):
+        assert line in html.unescape(page.read_text(encoding="utf-8"))
+        target = filled.folder / f"again{number}"
+        means = {"FOLDER": str(filled.repository), "NEW-FOLDER": str(target)}
+        program, *words = [means.get(word, word) for word in line.split()]
+        if program == "holdfast":
+            elsewhere.done(*words)
+        else:
+            assert (program, words.pop(0)) == ("v/bin/python", EXTRACT.name)
+            way = ["--password-file", str(filled.password_file)]
+            subprocess.run([sys.executable, str(EXTRACT), *way, *words], check=True)
+        if "restore" in words:
+            (restored,) = target.rglob("hello.txt")
+            assert restored.read_bytes() == b"hello\n"
 
 
 def test_a_vault_without_encryption_needs_no_password(holdfast: CommandLine) -> None:

@@ -22,14 +22,16 @@ class _Words(NamedTuple):
 
 
 _SEALED: Final = _Words(
-    "It asks for the password.",
+    """\
+Both ask for the password; for a key file, write --key-file FILE
+     after the name of the program.""",
     """\
 Whoever finds this page still needs a password or key file. Without any of
 them nobody can open the repository, and that includes its makers.""",
     "Copies of the objects without which no password opens anything.",
 )
 _OPEN: Final = _Words(
-    "It asks for no password.",
+    "Neither asks for a password.",
     """\
 There is no password: whoever has the folder can read everything in it, and
 change it.""",
@@ -97,14 +99,21 @@ made          {show_time(page.made_at)} by {page.program}
 
 To restore on another machine:
   1  Bring the repository there, or reach it there. It is a folder of files.
-  2  Install Holdfast. Or take the single file tools/holdfast-extract of its
-     source code, written from the format alone (docs/spec/vault-format.md);
-     keep a copy of it. It needs Python 3.11 or later and the Python packages
-     cryptography (50 or later), blake3 and, before Python 3.14,
-     backports.zstd.
-  3  holdfast points  -r FOLDER
-  4  holdfast restore -r FOLDER latest --to NEW-FOLDER
-     {words.asked} The vault's id must be the one above.
+  2  Install Holdfast: 'make install' in its source code. Or take the single
+     file tools/holdfast-extract from there, written from the format alone
+     (docs/spec/vault-format.md); keep a copy of it. It needs Python 3.11 or
+     later and three packages (from Python 3.14 on without backports.zstd):
+       python3 -m venv v
+       v/bin/pip install cryptography blake3 backports.zstd
+     In a clone after 'make environment', .venv/bin/python has them.
+  3  See what is there:
+       holdfast points -r FOLDER
+       v/bin/python holdfast-extract FOLDER list
+  4  Restore it; the id of a restore point can stand for latest:
+       holdfast restore -r FOLDER latest --to NEW-FOLDER
+       v/bin/python holdfast-extract FOLDER restore latest NEW-FOLDER
+     {words.asked}
+     What FOLDER/vaults holds must have the vault's id above as its name.
 
 {words.finder}
 --------------------------------------------------------------------------------"""
