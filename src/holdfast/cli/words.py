@@ -14,7 +14,11 @@ from holdfast.cli.output import printable
 
 SourceOption = Annotated[
     str | None,
-    typer.Option("--source", metavar="NAME", help="Only points of the source of this name."),
+    typer.Option(
+        "--source",
+        metavar="NAME",
+        help="Only points of the source of this name, or of this HOST/NAME.",
+    ),
 ]
 HostOption = Annotated[
     str | None, typer.Option("--host", metavar="HOST", help="Only points of this machine.")

@@ -18,7 +18,7 @@ from holdfast.policy.retention import Candidate, KeepRules, RetentionPlan, plan_
 from holdfast.vault.errors import NoSuchPointError
 from holdfast.vault.forget import apply_forget, plan_forget
 from holdfast.vault.local import SeriesKey
-from holdfast.vault.points import PointList, RestorePoint, see_points
+from holdfast.vault.points import PointList, RestorePoint, of_series, see_points
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,9 @@ def plan_prune(
         vault = unlocked(closed, context)
         listed = see_points(vault)
         listed.require_believable()
-        points = [point for point in listed.points if _fits(point, source, host)]
+        for point in listed.points:
+            point.opened()
+        points = of_series(listed.points, source, host)
         if not points and not (source is None and host is None):
             raise NoSuchPointError(
                 "There is no restore point of this source and machine.",
@@ -207,11 +209,6 @@ def _candidate(point: RestorePoint, labels: Mapping[SeriesKey, str]) -> Candidat
         taken_at=datetime.fromtimestamp(point.time_ns / 10**9, UTC),
         tags=frozenset(record.tags),
     )
-
-
-def _fits(point: RestorePoint, source: str | None, host: str | None) -> bool:
-    record = point.opened()
-    return (source is None or record.source == source) and (host is None or record.host == host)
 
 
 def _emptied(listed: PointList, dropped: set[PointId]) -> tuple[str, ...]:

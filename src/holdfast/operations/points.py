@@ -11,7 +11,7 @@ from holdfast.keys.statements import KeyChain
 from holdfast.keys.unlockers import SLOT_WORDS
 from holdfast.operations.context import Context
 from holdfast.operations.opening import opened, unlocked_if_possible, unlocked_or_declined
-from holdfast.vault.points import PointList, RestorePoint, see_points
+from holdfast.vault.points import PointList, RestorePoint, of_series, see_points
 from holdfast.vault.states import Vault
 
 
@@ -90,8 +90,8 @@ def run(request: PointsRequest, context: Context) -> PointsListing:
         openers = openers_of(closed.chain)
         chosen = [
             describe(point, closed.chain.suite.name, openers)
-            for point in listed.points
-            if _fits(point, request)
+            for point in of_series(listed.points, request.source, request.host)
+            if _has_tags(point, request.tags)
         ]
         return PointsListing(tuple(chosen), is_open, forks_of(listed), tuple(listed.damage()))
 
@@ -159,12 +159,5 @@ def forks_of(listed: PointList) -> tuple[str, ...]:
     )
 
 
-def _fits(point: RestorePoint, request: PointsRequest) -> bool:
-    record = point.record
-    if record is None:
-        return not (request.source or request.host or request.tags)
-    return (
-        (request.source is None or record.source == request.source)
-        and (request.host is None or record.host == request.host)
-        and set(request.tags) <= set(record.tags)
-    )
+def _has_tags(point: RestorePoint, tags: tuple[str, ...]) -> bool:
+    return not tags or (point.record is not None and set(tags) <= set(point.record.tags))

@@ -176,7 +176,7 @@ class PointList:
             PointsInDoubtError: the newest may be one that is damaged or missing, or the id is that
                 of a damaged one.
         """
-        chosen = [point for point in self.points if _fits(point, source, host)]
+        chosen = of_series(self.points, source, host)
         if text == LATEST:
             for doubt in self._doubts(source, host):
                 raise PointsInDoubtError(
@@ -223,8 +223,8 @@ class PointList:
         named = {point.series_key for point in stored if point.record is not None}
         fitting = {
             point.series_key
-            for point in stored
-            if point.record is not None and _fits(point, source, host)
+            for point in of_series(stored, source, host)
+            if point.record is not None
         }
         newest: dict[SeriesKey, int] = {}
         for point in self.points:
@@ -360,6 +360,25 @@ def load_refs(vault: Vault, point: RestorePoint) -> Loaded[Refs]:
     return loaded
 
 
+def of_series(
+    points: Iterable[RestorePoint], source: str | None, host: str | None
+) -> list[RestorePoint]:
+    """Return those *points* that belong to a source and a machine, as far as these are named.
+
+    *source* is the name alone or, as series are shown, behind that of the machine. A source that is
+    called so itself goes before, so that none is taken for another one that looks like it.
+    """
+    if source is None and host is None:
+        return list(points)
+    named = [
+        (point, point.record.source)
+        for point in points
+        if point.record is not None and host in {None, point.record.host}
+    ]
+    called = [point for point, name in named if source in {None, name}]
+    return called or [point for point, _ in named if point.series == source]
+
+
 def in_time(point: RestorePoint) -> tuple[int, int, PointId]:
     """Order points by the time that they stand for."""
     return point.time_ns, point.body.counter, point.id
@@ -447,17 +466,6 @@ def _series(key: SeriesKey, points: Iterable[RestorePoint], dropped: set[int]) -
     return Series(key, ordered, forks, tuple(missing))
 
 
-def _fits(point: RestorePoint, source: str | None, host: str | None) -> bool:
-    if source is None and host is None:
-        return True
-    record = point.record
-    return (
-        record is not None
-        and (source is None or record.source == source)
-        and (host is None or record.host == host)
-    )
-
-
 def _latest(points: Sequence[RestorePoint]) -> RestorePoint:
     if not points:
         raise NoSuchPointError(
@@ -468,7 +476,7 @@ def _latest(points: Sequence[RestorePoint]) -> RestorePoint:
     if len(series) > 1:
         raise AmbiguousPointError(
             f"'{LATEST}' of which series? There are: {', '.join(series)}.",
-            hint="Say --source or --host.",
+            hint="Say --source with one of these names, or --host.",
         )
     return max(points, key=in_time)
 

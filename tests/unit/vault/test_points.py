@@ -21,7 +21,7 @@ from holdfast.vault.errors import (
 )
 from holdfast.vault.forget import apply_forget, plan_forget
 from holdfast.vault.local import LocalFolders
-from holdfast.vault.points import PointList, load_points
+from holdfast.vault.points import PointList, load_points, of_series
 from holdfast.vault.sessions import FINDING_FORK
 
 
@@ -45,6 +45,32 @@ def test_latest_of_one_series_needs_no_name_and_of_several_does(vault: TestVault
     assert points.select("latest", source="home").id == second.point_id
     with pytest.raises(NoSuchPointError):
         points.select("latest", host="elsewhere")
+
+
+def test_a_series_is_named_as_it_is_shown_or_by_its_source_alone(vault: TestVault) -> None:
+    """For whatever takes a name of a source."""
+    first = vault.backup(storing(b"one"), source="/home")
+    second = vault.backup(storing(b"two"), source="/etc")
+    points = load_points(vault.readable())
+
+    for name, result in (("/home", first), ("here//home", first), ("here//etc", second)):
+        assert points.select("latest", source=name).id == result.point_id
+        (only,) = of_series(points.points, name, None)
+        assert only.id == result.point_id
+    assert not of_series(points.points, "elsewhere//home", None)
+    assert not of_series(points.points, "here//home", "elsewhere")
+
+
+def test_a_source_that_is_called_like_another_series_is_the_one_that_is_meant(
+    vault: TestVault,
+) -> None:
+    """A text means one of them: prune of a source does not reach into another one."""
+    vault.backup(storing(b"one"), source="home")
+    misleading = vault.backup(storing(b"two"), source="here/home")
+
+    (only,) = of_series(load_points(vault.readable()).points, "here/home", None)
+
+    assert only.id == misleading.point_id
 
 
 @pytest.mark.parametrize("text", ["abc", "xyzw", "../..", "", "0000000000"])
