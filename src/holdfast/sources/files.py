@@ -79,12 +79,16 @@ class FileSource:
 def read_paths_file(path: Path) -> list[bytes]:
     """Return the paths in a file, one a line, or separated by NUL if it holds any.
 
+    Among lines, those that begin with # are remarks. What NULs part was written by a program, and
+    every name counts.
+
     Raises:
         PatternFileError: it cannot be read.
     """
     data = _content(path)
-    separator = b"\0" if b"\0" in data else b"\n"
-    return [line for line in data.split(separator) if line]
+    if b"\0" in data:
+        return [path for path in data.split(b"\0") if path]
+    return [line for line in data.split(b"\n") if line and not line.startswith(b"#")]
 
 
 def read_patterns_file(path: Path) -> list[bytes]:

@@ -109,6 +109,21 @@ def test_a_traceback_is_shown_to_whoever_asks_for_it(
     assert "[H999]" in said
 
 
+@pytest.mark.parametrize(
+    ("words", "ours"),
+    [
+        (["--stdin", "--stdin-filename", "x"], "is --name here"),
+        (["--stdin-from-command", "--", "dump"], "is --from-command here"),
+    ],
+)
+def test_a_word_of_restic_that_is_not_taken_over_is_answered_with_ours(
+    capsys: pytest.CaptureFixture[str], words: list[str], ours: str
+) -> None:
+    """Which the general error about options would not."""
+    assert main.execute(["backup", *words]) == 2
+    assert ours in capsys.readouterr().err
+
+
 def test_every_error_is_a_sentence_without_its_category() -> None:
     """The base classes are never shown."""
     assert HoldfastError.code == "H000"

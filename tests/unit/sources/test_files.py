@@ -115,6 +115,16 @@ def test_files_of_paths_and_patterns_are_read_line_by_line(tmp_path: Path) -> No
         read_paths_file(tmp_path / "nowhere")
 
 
+def test_lines_that_begin_with_a_hash_are_remarks_in_files_of_paths(tmp_path: Path) -> None:
+    """Not among names that a program parted with NUL."""
+    lines, nuls = tmp_path / "lines", tmp_path / "nuls"
+    lines.write_bytes(b"# what matters\na\n./#b\n #c\nd#e\n")
+    nuls.write_bytes(b"#a\0b\0")
+
+    assert read_paths_file(lines) == [b"a", b"./#b", b" #c", b"d#e"]
+    assert read_paths_file(nuls) == [b"#a", b"b"]
+
+
 def test_patterns_that_do_not_do_what_was_meant_are_remarked_on() -> None:
     """An absolute path of the source, and what can never match."""
     remarks = check_patterns([b"/home/me/cache", b"[", b"*.tmp"], b"/home/me")

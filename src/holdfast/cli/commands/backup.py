@@ -59,7 +59,9 @@ def backup(
     ] = None,
     files_from: Annotated[
         list[Path] | None,
-        typer.Option("--files-from", metavar="FILE", help="Take paths from FILE too."),
+        typer.Option(
+            "--files-from", metavar="FILE", help="Take paths from FILE too, one a line; repeatable."
+        ),
     ] = None,
     one_file_system: Annotated[
         bool,
@@ -105,6 +107,8 @@ def backup(
             rich_help_panel=ADVANCED,
         ),
     ] = False,
+    stdin_filename: Annotated[str | None, typer.Option("--stdin-filename", hidden=True)] = None,
+    stdin_from_command: Annotated[bool, typer.Option("--stdin-from-command", hidden=True)] = False,
 ) -> None:
     """Back up files and folders into a new restore point.
 
@@ -113,8 +117,20 @@ def backup(
     Restore points of one source form a series. It is called after the first path, unless --source
     names it: do that where there are several paths, so that another first path begins no other one.
     With --from-command, a restore point is made only if the command succeeds.
+    A file for --files-from has one path a line, taken as it is, without wildcards. Empty lines do
+    not count, nor do those that begin with #: write ./#name for such a name. If there is a NUL byte
+    in the file, NULs part the paths, as of 'find -print0', and every one of them counts.
     """
     invocation = Invocation.of(ctx)
+    if stdin_filename is not None:
+        raise UsageError(
+            "restic's --stdin-filename is --name here.", hint="Write --stdin --name dump.sql"
+        )
+    if stdin_from_command:
+        raise UsageError(
+            "restic's --stdin-from-command is --from-command here.",
+            hint="Write --from-command --name dump.sql -- mysqldump shop",
+        )
     words = list(paths or ())
     is_stream = stdin or from_command
     if stdin and from_command:
