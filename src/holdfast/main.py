@@ -106,9 +106,7 @@ def _as_ours(error: BaseException) -> HoldfastError:
     if isinstance(error, HoldfastError):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return InterruptedByUserError(
-            "Interrupted; the repository is consistent and the next run goes on from here."
-        )
+        return InterruptedByUserError.during(None)
     if isinstance(error, TyperException):
         return UsageError(
             error.format_message() or "This command needs more words.",

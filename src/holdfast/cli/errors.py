@@ -1,5 +1,7 @@
 """What the command line refuses by itself. Codes H900 to H919, and H999 for defects."""
 
+from typing import Final, Self
+
 from holdfast.base.errors import (
     HoldfastError,
     IntegrityError,
@@ -7,6 +9,11 @@ from holdfast.base.errors import (
     KeysError,
     RequestError,
 )
+
+# Commands by what their interruption leaves behind, as people type them.
+_GO_ON: Final = frozenset({"backup", "forget", "delete", "prune", "gc", "compact"})
+_RESTORE: Final = frozenset({"restore", "extract"})
+_LOOK: Final = frozenset({"points", "snapshots", "list", "ls", "check", "verify"})
 
 
 class UsageError(RequestError):
@@ -63,6 +70,23 @@ class InterruptedByUserError(HoldfastError):
 
     code = "H908"
     exit_code = 130
+
+    @classmethod
+    def during(cls, command: str | None) -> Self:
+        """Say what the interruption of *command*, as people type it, leaves behind."""
+        if command in _GO_ON:
+            return cls(
+                "Interrupted; the repository is consistent and the next run goes on from here."
+            )
+        if command in _RESTORE:
+            return cls(
+                "Interrupted; the repository is as it was, and what was restored so far stays.",
+                hint="The same restore goes on with --overwrite if-changed; where nobody can be "
+                "asked, add --yes.",
+            )
+        if command in _LOOK:
+            return cls("Interrupted; the repository is as it was. The next run begins anew.")
+        return cls("Interrupted; the repository is consistent.")
 
 
 class OutputError(HoldfastError):

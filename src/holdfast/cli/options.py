@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from holdfast.cli._click import Context
+from holdfast.cli.errors import InterruptedByUserError
 
 ADVANCED: Final = "advanced"
 """Help panel of options that only ``--help-all`` shows; they are declared hidden."""
@@ -160,6 +161,13 @@ class GlobalCommand(TyperCommand):
         rest = super().parse_args(ctx, args)
         _absorb(ctx)
         return rest
+
+    def invoke(self, ctx: Context) -> object:
+        """Run the command; whoever interrupts it is told what that leaves behind."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interruption:
+            raise InterruptedByUserError.during(self.name) from interruption
 
 
 class GlobalGroup(TyperGroup):

@@ -124,6 +124,36 @@ def test_a_word_of_restic_that_is_not_taken_over_is_answered_with_ours(
     assert ours in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["backup", "x"], "the next run goes on from here"),
+        (["prune"], "the next run goes on from here"),
+        (["verify"], "The next run begins anew"),
+        (["snapshots"], "The next run begins anew"),
+        (["restore", "latest", "--to", "x"], "--overwrite if-changed; where nobody"),
+        (["key", "add"], "the repository is consistent. [H908]"),
+    ],
+)
+def test_an_interruption_says_what_the_command_leaves_behind(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+) -> None:
+    """Only what makes or drops something goes on by itself."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("holdfast.cli.invocation.Invocation.of", interrupted)
+
+    assert main.execute(words) == 130
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert ("goes on from here" in said) == ("goes on from here" in shown)
+
+
 def test_every_error_is_a_sentence_without_its_category() -> None:
     """The base classes are never shown."""
     assert HoldfastError.code == "H000"

@@ -94,7 +94,7 @@ def restore(
     What may replace or remove something shows its plan first and asks, or needs --yes.
     --delete removes nothing outside of the paths that were backed up, and nothing that the backup
     left out by its patterns and other rules, unless --delete-excluded says so.
-    A restore that was cut short goes on with --overwrite if-changed.
+    A restore that was cut short goes on with --overwrite if-changed, in scripts with --yes too.
     """
     invocation = Invocation.of(ctx)
     folder = to or target
@@ -126,13 +126,7 @@ def restore(
         if not invocation.confirm("Restore?", show=lambda: _show_plan(invocation, plan)):
             return
     with invocation.listen() as listener:
-        try:
-            done = operation.run(request, invocation.context, listener)
-        except KeyboardInterrupt:
-            invocation.output.warn(
-                "cut short; the same restore goes on with --overwrite if-changed"
-            )
-            raise
+        done = operation.run(request, invocation.context, listener)
     output, seconds = invocation.output, listener.seconds
     rate = int(done.bytes_written / seconds) if seconds > 0 else 0
     output.result(
