@@ -51,6 +51,15 @@ def test_prune_of_an_unknown_series_is_refused(filled: CommandLine, option: str)
     assert "H611" in refused.err
 
 
+def test_a_restore_of_which_the_patterns_leave_nothing_says_so(filled: CommandLine) -> None:
+    """A typo is no failure, but nobody shall take it for what was asked for."""
+    typo = filled.done("restore", "latest", "--to", filled.folder / "a", "-i", "nomatch")
+    right = filled.done("restore", "latest", "--to", filled.folder / "b", "-i", "hello.txt")
+
+    assert "warning: nothing in the restore point fits" in typo.err
+    assert "warning" not in right.err
+
+
 @pytest.mark.parametrize("tags", ["", "a,"])
 def test_an_empty_tag_to_keep_is_refused(filled: CommandLine, tags: str) -> None:
     """A script whose variable is empty would drop nearly everything."""

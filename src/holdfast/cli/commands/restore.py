@@ -128,6 +128,10 @@ def restore(
     with invocation.listen() as listener:
         done = operation.run(request, invocation.context, listener)
     output, seconds = invocation.output, listener.seconds
+    if (include or exclude) and not (done.items or done.findings):
+        output.warn(
+            "nothing in the restore point fits --include and --exclude, so nothing was restored"
+        )
     rate = int(done.bytes_written / seconds) if seconds > 0 else 0
     output.result(
         f"Restored {done.items:,} items of {done.point_id[:8]} into {printable(done.folder)}."
