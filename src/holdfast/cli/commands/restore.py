@@ -37,7 +37,8 @@ def restore(
         Path | None, typer.Option("--to", metavar="DIR", help="Restore into this folder.")
     ] = None,
     in_place: Annotated[
-        bool, typer.Option("--in-place", help="Put everything where it came from.")
+        bool,
+        typer.Option("--in-place", help="Put everything where it came from, over what differs."),
     ] = False,
     include: Annotated[
         list[str] | None,
@@ -90,7 +91,8 @@ def restore(
     """Put a restore point back, or a part of it.
 
     Without PATH the original full path is rebuilt below DIR; with PATH, what PATH holds lands in
-    DIR. DIR has to be empty, unless --overwrite says what becomes of what is there.
+    DIR. DIR has to be empty, unless --overwrite says what becomes of what is there; --in-place
+    without it is --overwrite if-changed: files that differ are replaced, all others stay.
     What may replace or remove something shows its plan first and asks, or needs --yes.
     --delete removes nothing outside of the paths that were backed up, and nothing that the backup
     left out by its patterns and other rules, unless --delete-excluded says so.
