@@ -126,7 +126,8 @@ class SecretSources:
         if not self.can_ask:
             raise NoSecretError(
                 f"The {what} is needed, none was given, and there is no terminal to ask on.",
-                hint="Name a file or a command that holds it; see --help.",
+                hint="Name a file that holds it: with --password-file FILE for 'init', and with "
+                "--new-password-file FILE for 'key'.",
             )
         first = _typed(f"{what.capitalize()}: ")
         unlocker = PasswordUnlocker(first)

@@ -73,8 +73,15 @@ def open_ring(
         return _ring(chain, candidate.hash, seed)
     if refused:
         raise refused[0]
-    is_password = unlocker.kind is SlotKind.PASSWORD
-    check = "the keyboard layout" if is_password else "whether it is the file of this vault"
+    check = "whether it is the file of this vault"
+    if unlocker.kind is SlotKind.PASSWORD:
+        # Of a password file all lines count: usually the wrong file, or a remark in it.
+        has_lines = bool(set(b"\r\n") & set(unlocker.secret_input()))
+        check = (
+            "the password file: it has several lines, and all of them were taken"
+            if has_lines
+            else "the keyboard layout"
+        )
     raise WrongPasswordError(
         f"the {SLOT_WORDS[unlocker.kind]} opens none of the vault's ways in",
         hint=f"Nothing is damaged. Check {check}, or try another way in.",

@@ -88,8 +88,9 @@ def test_with_nothing_given_and_nobody_to_ask_there_is_an_error() -> None:
     """No prompt hangs in a script."""
     with pytest.raises(NoSecretError):
         password_of(sources())
-    with pytest.raises(NoSecretError):
+    with pytest.raises(NoSecretError) as nobody:
         sources().new_unlocker("new password")
+    assert "--password-file FILE" in str(nobody.value.hint)
 
 
 def test_an_empty_command_is_no_silence() -> None:

@@ -89,6 +89,15 @@ def test_a_wrong_password_is_told_apart_from_damage() -> None:
     assert name in str(damaged.value)
 
 
+def test_a_wrong_password_of_several_lines_is_told_that_all_of_them_count() -> None:
+    """The keyboard layout is not what is wrong then."""
+    house = Household(password("one"))
+    for text, said in (("one\n# the house", "several lines"), ("two", "keyboard")):
+        with pytest.raises(WrongPasswordError) as wrong:
+            house.open_with(text)
+        assert said in str(wrong.value.hint)
+
+
 def test_a_missing_slot_is_damage_and_other_ways_in_still_open() -> None:
     """Only when nothing else opens, what is missing could have been it."""
     house = Household(password("one"), password("two"))
