@@ -98,6 +98,16 @@ def test_a_writer_that_takes_the_name_of_another_pushes_out_none_of_its_points(
     assert done.document["staying"] == 2
 
 
+@pytest.mark.parametrize("words", [("-r", "x", "doctor"), ("doctor", "--repo", "x")])
+def test_doctor_says_that_it_looks_at_no_repository(
+    holdfast: CommandLine, words: tuple[str, ...]
+) -> None:
+    """It would look as if the one that was named were well. The environment's counts for others."""
+    refused = holdfast(*words)
+    assert (refused.code, "holdfast check" in refused.err) == (2, True)
+    holdfast.done("doctor", password=False)
+
+
 def test_an_empty_address_is_not_that_of_the_environment(filled: CommandLine) -> None:
     """A script whose variable is empty must not meet another repository."""
     refused = filled("-r", "", "points", password=True)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from holdfast.base.sizes import format_size
+from holdfast.cli.errors import UsageError
 from holdfast.cli.invocation import Invocation
 from holdfast.cli.options import GlobalCommand, family
 from holdfast.cli.output import printable, table
@@ -35,6 +36,11 @@ def doctor(
     this machine lets go of the one that it knows (errors H606 and H607). Nothing else is touched.
     """
     invocation = Invocation.of(ctx)
+    if invocation.options.repo is not None:
+        raise UsageError(
+            "'doctor' looks at this machine and at no repository, so it takes no -r.",
+            hint="'holdfast check' looks at a repository, 'holdfast probe' at its storage.",
+        )
     if forget_address is not None:
         _forget(invocation, forget_address)
         return
