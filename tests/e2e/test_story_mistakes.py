@@ -77,7 +77,21 @@ def test_names_that_are_no_text_are_refused_before_anything_is_read(
 
     assert ready("backup", "--stdin", "--name", "\udcff", stdin=b"x").code == 0
     (point,) = ready.done("points", "--json").document["points"]
-    assert point["source"] == "\\udcff"
+    assert point["source"] == "\\xff"
+
+
+def test_a_folder_whose_name_is_no_text_is_found_by_its_bytes_and_as_it_is_shown(
+    ready: CommandLine,
+) -> None:
+    """Its series has the escapes that file names have everywhere."""
+    folder = ready.source(**{"nu\udcff/a": b"a"}) / "nu\udcff"
+    ready.done("backup", folder, password=False)
+    ready.done("backup", ready.source(), password=False)
+    shown = str(folder).replace("\udcff", "\\xff")
+
+    for name in (str(folder), shown):
+        (point,) = ready.done("points", "--source", name, "--json").document["points"]
+        assert point["source"] == shown
 
 
 def test_a_writer_that_takes_the_name_of_another_pushes_out_none_of_its_points(

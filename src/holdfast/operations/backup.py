@@ -262,7 +262,7 @@ def _describe_stream(request: BackupRequest, name: str, context: Context) -> Sou
     return SourceDescription(
         host=request.host or context.host,
         # As a series that is called after a path: bytes that are no text as escapes.
-        name=request.source or name.encode("utf-8", "backslashreplace").decode("utf-8"),
+        name=request.source or os.fsencode(name).decode("utf-8", "backslashreplace"),
         root=b"/",
         kind=PointKind.STREAM,
         tags=request.tags,

@@ -52,7 +52,7 @@ class FileSource:
             )
         found = list(dict.fromkeys(_located(path) for path in paths))
         first, is_folder = found[0]
-        name = os.fsdecode(first).encode("utf-8", "backslashreplace").decode("utf-8")
+        name = _shown(first)
         if len(found) == 1 and is_folder:
             if not allow_empty:
                 _refuse_empty(first)

@@ -1,5 +1,6 @@
 """Restore points: listed, verified, opened, chained, chosen (vault-format.md 5.10)."""
 
+import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -370,6 +371,9 @@ def of_series(
     """
     if source is None and host is None:
         return list(points)
+    if source is not None:
+        # As a series is called after a path: bytes that are no text as escapes.
+        source = os.fsencode(source).decode("utf-8", "backslashreplace")
     named = [
         (point, point.record.source)
         for point in points

@@ -73,6 +73,16 @@ def test_a_source_that_is_called_like_another_series_is_the_one_that_is_meant(
     assert only.id == misleading.point_id
 
 
+@pytest.mark.parametrize("text", ["/nu\udcff", "/nu\\xff", "here//nu\udcff"])
+def test_a_series_of_a_name_that_is_no_text_is_found_by_its_bytes_and_as_it_is_shown(
+    vault: TestVault, text: str
+) -> None:
+    """Bytes come from the command line as halves of surrogates."""
+    vault.backup(storing(b"one"), source="/nu\\xff")
+
+    assert len(of_series(load_points(vault.readable()).points, text, None)) == 1
+
+
 @pytest.mark.parametrize("text", ["abc", "xyzw", "../..", "", "0000000000"])
 def test_what_names_no_point_is_refused(vault: TestVault, text: str) -> None:
     vault.backup(storing(b"one"))
