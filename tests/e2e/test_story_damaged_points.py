@@ -213,6 +213,24 @@ def test_check_and_gc_explain_garbage_that_stays(two: CommandLine) -> None:
     assert "Nothing to free. What unfinished backups have begun is spared" in freed.out
 
 
+def test_a_missing_key_statement_is_refused_with_the_way_to_put_it_back(
+    filled: CommandLine,
+) -> None:
+    """The recovery kit has a copy; without it nothing opens any more."""
+    kit = filled.folder / "kit.txt"
+    filled.done("recovery-kit", "-o", kit)
+    (statement,) = filled.objects("keys")
+    statement.unlink()
+
+    answer = filled("restore", "latest", "--to", "back", password=True)
+
+    assert answer.code == 21, answer.err
+    assert "H403" in answer.err
+    assert "'recovery-kit -o'" in answer.err
+    assert statement.name in kit.read_text(encoding="utf-8")
+    assert "missing: " in filled("verify", "--blind").out
+
+
 def test_a_pack_that_is_gone_costs_what_is_in_it(filled: CommandLine) -> None:
     """Everything else comes back, what does not is named, and the exit code is that of damage."""
     before = set(filled.objects("packs"))
