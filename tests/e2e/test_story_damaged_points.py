@@ -231,6 +231,18 @@ def test_a_missing_key_statement_is_refused_with_the_way_to_put_it_back(
     assert "missing: " in filled("verify", "--blind").out
 
 
+def test_gc_removes_the_garbage_that_check_says_it_removes(two: CommandLine) -> None:
+    """A restore leaves its leases, and nothing else was there to free."""
+    two.done("restore", "latest", "--to", "back")
+    before = two.done("check", "--json").document["vaults"][0]["counts"]["garbage"]
+
+    two.done("gc", "--yes")
+
+    after = two.done("check", "--json").document["vaults"][0]["counts"]["garbage"]
+    assert (before > 0, after) == (True, 0)
+    assert "Nothing to free." in two.done("gc", "--yes").out
+
+
 def test_a_pack_that_is_gone_costs_what_is_in_it(filled: CommandLine) -> None:
     """Everything else comes back, what does not is named, and the exit code is that of damage."""
     before = set(filled.objects("packs"))

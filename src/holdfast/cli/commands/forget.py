@@ -264,6 +264,7 @@ def _show_gc_plan(invocation: Invocation, plan: GcPlan) -> None:
         "restore points half dropped": plan.points,
         "lists of needs without a restore point": plan.refs,
         "sessions": plan.sessions,
+        "traces of restores and of sessions that are over": plan.strays,
         "tombstones": plan.tombstones,
         "index objects": plan.index_objects,
     }
@@ -280,6 +281,7 @@ def _show_gc_plan(invocation: Invocation, plan: GcPlan) -> None:
             "points": plan.points,
             "refs": plan.refs,
             "sessions": plan.sessions,
+            "strays": plan.strays,
             "tombstones": plan.tombstones,
             "index_objects": plan.index_objects,
             "spared_packs": plan.spared_packs,
