@@ -243,6 +243,22 @@ def test_gc_removes_the_garbage_that_check_says_it_removes(two: CommandLine) -> 
     assert "Nothing to free." in two.done("gc", "--yes").out
 
 
+@pytest.mark.parametrize("command", [("check",), ("verify",), ("verify", "--blind")])
+def test_a_foreign_file_in_the_repository_is_not_called_damage(
+    filled: CommandLine, command: tuple[str, ...]
+) -> None:
+    """It is named, with 20, and the words do not make anybody fear for a backup."""
+    (filled.repository / "extra").write_text("x", encoding="utf-8")
+
+    answer = filled(*command, password="--blind" not in command)
+
+    assert answer.code == 20, answer.err
+    assert "additional: extra" in answer.out
+    assert "Whoever put it here may remove it" in answer.out
+    assert "1 thing that does not belong there was found; the first is extra" in answer.err
+    assert "damaged" not in answer.err
+
+
 def test_a_pack_that_is_gone_costs_what_is_in_it(filled: CommandLine) -> None:
     """Everything else comes back, what does not is named, and the exit code is that of damage."""
     before = set(filled.objects("packs"))
