@@ -98,6 +98,8 @@ def _found(problems: Sequence[Problem]) -> DamageFoundError:
     else:
         one, several = "damaged object was", "damaged objects were"
         hint = "Restore points that no damaged object touches restore as always."
+        if any(item.kind is ProblemKind.MISSING and "/points/" in item.name for item in problems):
+            hint += " What to do about missing ones, 'holdfast points' says."
     count = f"1 {one}" if len(problems) == 1 else f"{len(problems)} {several}"
     return DamageFoundError(f"{count} found; the first is {problems[0].name}.", hint=hint)
 
