@@ -2,6 +2,7 @@
 
 import base64
 import random
+import shutil
 from itertools import takewhile
 from pathlib import Path
 
@@ -211,6 +212,97 @@ def test_check_and_gc_explain_garbage_that_stays(two: CommandLine) -> None:
     assert "Garbage is what no restore point needs" in checked.out
     assert freed.code == 0, freed.err
     assert "Nothing to free. What unfinished backups have begun is spared" in freed.out
+
+
+@pytest.mark.slow
+def test_the_loss_of_points_after_an_older_copy_took_their_place_is_accepted_by_forget(
+    filled: CommandLine,
+) -> None:
+    """Both have gone; the copies of this machine tell the id of the one before the newest."""
+    shutil.copytree(filled.repository, filled.folder / "copy")
+    for content in (b"second", b"third"):
+        filled.source(**{"hello.txt": content})
+        filled.done("backup", filled.folder / "source", password=False)
+    kept, *lost = [str(p["id"]) for p in filled.done("points", "--json").document["points"]]
+    shutil.rmtree(filled.repository)
+    (filled.folder / "copy").rename(filled.repository)
+
+    answer = filled("points", password=True)
+
+    _is_refused(answer, "an older copy of the repository")
+    assert all(point[:8] in answer.err for point in lost)
+    assert filled("check", password=True).code == 20
+    # One after the other: what the first one followed is still known.
+    for point in reversed(lost):
+        dropped = filled.done("forget", point[:8], "--yes")
+        assert f"{point[:8]}  is missing" in dropped.out
+    for words in (("points",), ("check",), ("verify",), ("verify", "--blind"), ("ls", "latest")):
+        filled.done(*words)
+    filled.done("backup", filled.folder / "source", password=False)
+    points = filled.done("points", "--json").document["points"]
+    assert (len(points), points[0]["id"]) == (2, kept)
+    filled.done("check")
+
+
+def test_a_missing_point_that_another_one_follows_is_accepted_by_forget(two: CommandLine) -> None:
+    """A machine that never saw it finds its id in the point that came after it."""
+    older, _ = _newest(two)
+    _object(two, "points", older).unlink()
+    other = _elsewhere(two, "other")
+
+    _is_refused(other("points", password=True), older[:8])
+    refused = other("forget", older[:8], password=True)
+    assert refused.code == 4
+    other.done("forget", older[:8], "--yes")
+
+    for words in (("points",), ("check",), ("verify", "--blind"), ("ls", "latest")):
+        other.done(*words)
+
+
+def test_a_missing_key_statement_is_refused_with_the_way_to_put_it_back(
+    filled: CommandLine,
+) -> None:
+    """The recovery kit has a copy; without it nothing opens any more."""
+    kit = filled.folder / "kit.txt"
+    filled.done("recovery-kit", "-o", kit)
+    (statement,) = filled.objects("keys")
+    statement.unlink()
+
+    answer = filled("restore", "latest", "--to", "back", password=True)
+
+    assert answer.code == 21, answer.err
+    assert "H403" in answer.err
+    assert "'recovery-kit -o'" in answer.err
+    assert statement.name in kit.read_text(encoding="utf-8")
+    assert "missing: " in filled("verify", "--blind").out
+
+
+def test_gc_removes_the_garbage_that_check_says_it_removes(two: CommandLine) -> None:
+    """A restore leaves its leases, and nothing else was there to free."""
+    two.done("restore", "latest", "--to", "back")
+    before = two.done("check", "--json").document["vaults"][0]["counts"]["garbage"]
+
+    two.done("gc", "--yes")
+
+    after = two.done("check", "--json").document["vaults"][0]["counts"]["garbage"]
+    assert (before > 0, after) == (True, 0)
+    assert "Nothing to free." in two.done("gc", "--yes").out
+
+
+@pytest.mark.parametrize("command", [("check",), ("verify",), ("verify", "--blind")])
+def test_a_foreign_file_in_the_repository_is_not_called_damage(
+    filled: CommandLine, command: tuple[str, ...]
+) -> None:
+    """It is named, with 20, and the words do not make anybody fear for a backup."""
+    (filled.repository / "extra").write_text("x", encoding="utf-8")
+
+    answer = filled(*command, password="--blind" not in command)
+
+    assert answer.code == 20, answer.err
+    assert "additional: extra" in answer.out
+    assert "Whoever put it here may remove it" in answer.out
+    assert "1 thing that does not belong there was found; the first is extra" in answer.err
+    assert "damaged" not in answer.err
 
 
 def test_a_pack_that_is_gone_costs_what_is_in_it(filled: CommandLine) -> None:

@@ -19,6 +19,11 @@ class ChainError(SignatureError):
     """The key statements do not form one signed chain that begins with the vault object."""
 
     code = "H403"
+    usual_hint = (
+        "Put back what is missing from another copy of the repository, or from the file that "
+        "'recovery-kit -o' wrote: it has copies of the vault object and the key statements of its "
+        "day. 'holdfast verify --blind' names what is missing."
+    )
 
 
 class RollbackError(SignatureError):

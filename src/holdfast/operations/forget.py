@@ -29,6 +29,7 @@ class DropPlan:
         dropped: the points that go.
         staying: how many stay.
         emptied: series that would have no point left.
+        lost: ids of points that are gone already and whose loss is accepted.
         retention: for a prune, what the rules decided.
     """
 
@@ -38,6 +39,7 @@ class DropPlan:
     staying: int
     emptied: tuple[str, ...]
     retention: RetentionPlan | None = None
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ def plan_named(
 ) -> DropPlan:
     """Plan to drop the points that people *names*; changes nothing.
 
+    One that is gone, though nobody dropped it, may be named: then its loss is accepted.
+
     Raises:
         NoSuchPointError, AmbiguousPointError: a name means no point, or several.
         KeysError: nothing that was given opens the vault.
@@ -66,9 +70,14 @@ def plan_named(
         vault = unlocked(closed, context)
         listed = see_points(vault)
         listed.require_believable()
+        lost = {name: listed.find_lost(name) for name in names}
         chosen = {
             point.id: point
-            for point in (listed.select(name, source=source, host=host) for name in names)
+            for point in (
+                listed.select(name, source=source, host=host)
+                for name in names
+                if lost[name] is None
+            )
         }
         suite, openers = closed.chain.suite.name, openers_of(closed.chain)
         return DropPlan(
@@ -77,6 +86,7 @@ def plan_named(
             tuple(describe(point, suite, openers) for point in chosen.values()),
             len(listed.points) - len(chosen),
             _emptied(listed, set(chosen)),
+            lost=tuple(sorted({item.point.hex() for item in lost.values() if item is not None})),
         )
 
 
@@ -154,7 +164,8 @@ def apply(plan: DropPlan, context: Context, listener: Listener) -> Dropped:
                 _candidate(point, labels) for point in listed.points if point.series_key in series
             ]
             _check_current(plan.retention, plan.dropped, now, context)
-        wanted = [PointId(bytes.fromhex(point.id)) for point in plan.dropped]
+        ids = (*(point.id for point in plan.dropped), *plan.lost)
+        wanted = [PointId(bytes.fromhex(point_id)) for point_id in ids]
         if not wanted:
             return Dropped(())
         listener.progress(Progress(plan.reason.name.lower()))

@@ -68,12 +68,14 @@ class PointsListing:
         is_open: names could be read.
         notes: sentences on what is unusual and no damage: forks.
         damage: sentences on what is damaged, missing or not believed.
+        lacks_points: some of it is that points are missing that nobody dropped.
     """
 
     points: tuple[PointInfo, ...]
     is_open: bool
     notes: tuple[str, ...]
     damage: tuple[str, ...]
+    lacks_points: bool = False
 
 
 def run(request: PointsRequest, context: Context) -> PointsListing:
@@ -93,7 +95,9 @@ def run(request: PointsRequest, context: Context) -> PointsListing:
             for point in of_series(listed.points, request.source, request.host)
             if _has_tags(point, request.tags)
         ]
-        return PointsListing(tuple(chosen), is_open, forks_of(listed), tuple(listed.damage()))
+        return PointsListing(
+            tuple(chosen), is_open, forks_of(listed), tuple(listed.damage()), listed.lacks_points
+        )
 
 
 def describe(point: RestorePoint, suite: str, openers: str) -> PointInfo:

@@ -31,7 +31,8 @@ __all__ = ["GcPlan", "GcProgress", "GcResult", "Patience", "apply_gc", "plan_gc"
 class GcPlan:
     """What a gc would take away now; sizes in bytes.
 
-    *spared* are packs that nobody needs and that sessions which look alive may be about to use.
+    *strays* are sessions, readers' above all, of which only leases or packlists are left. *spared*
+    are packs that nobody needs and that sessions which look alive may be about to use.
     """
 
     points: int = 0
@@ -39,6 +40,7 @@ class GcPlan:
     packs: int = 0
     pack_bytes: int = 0
     sessions: int = 0
+    strays: int = 0
     tombstones: int = 0
     index_objects: int = 0
     spared_packs: int = 0
@@ -89,6 +91,9 @@ def plan_gc(objects: ObjectStore, *, patience: Patience | None = None) -> GcPlan
         packs=len(packs),
         pack_bytes=sum(inventory.packs[pack] for pack in packs if pack in inventory.packs),
         sessions=len(gc_plan.doomed_sessions(view)),
+        strays=len(
+            gc_plan.stray_sessions(inventory.leases, inventory.packlists, inventory.sessions, quiet)
+        ),
         tombstones=len(inventory.tombstones),
         index_objects=len(touched) + len(gc_plan.left_over(inventory.indexes)),
         spared_packs=len(spared),

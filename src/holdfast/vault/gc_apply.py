@@ -404,10 +404,9 @@ class GcRun:
         self, looks: GcLooks, quiet: frozenset[SessionId], inventory: Inventory
     ) -> frozenset[SessionId]:
         """Return session ids that only packlists or leases still speak of, and nobody uses."""
-        present = looks.sessions().keys()
-        leases = {session for session in inventory.leases if session in quiet}
-        packlists = set(inventory.packlists)
-        return frozenset((leases | packlists) - present)
+        return gc_plan.stray_sessions(
+            inventory.leases, inventory.packlists, looks.sessions(), quiet
+        )
 
     def _delete_packlists(self, looks: GcLooks, session_id: SessionId) -> None:
         for name in looks.names(frames.KIND_PACKLIST, session_id):

@@ -92,6 +92,20 @@ def doomed_sessions(view: GcView) -> frozenset[SessionId]:
     return frozenset(session for session in view.sessions - drawn if view.is_quiet(session))
 
 
+def stray_sessions(
+    leases: Collection[SessionId],
+    packlists: Collection[SessionId],
+    present: Collection[SessionId],
+    quiet: Collection[SessionId],
+) -> frozenset[SessionId]:
+    """Return sessions that only leases or packlists still speak of: readers', and what is left.
+
+    *present* are those whose object is there. A reader has none, and may be at work until it is
+    *quiet*; packlists without a session object are nobody's.
+    """
+    return frozenset((set(leases) & set(quiet) | set(packlists)) - set(present))
+
+
 def quiet_sessions(
     leases: Mapping[SessionId, Mapping[int, Lease]],
     sessions: Collection[SessionId],

@@ -176,7 +176,9 @@ class Inventory:
 
     def report_stranger(self, name: str) -> None:
         """Take note of what is no object at all, so that nothing rests on it."""
-        detail = "No object of the format has this name."
+        detail = (
+            "No object has this name: it does not belong here. Whoever put it here may remove it."
+        )
         self.findings.append(Finding(name, ProblemKind.ADDITIONAL, detail))
 
     def report(self, name: str, kind: ProblemKind, detail: str) -> None:

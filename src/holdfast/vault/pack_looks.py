@@ -33,7 +33,7 @@ from holdfast.format.packs import (
 )
 from holdfast.format.session import CONTENT_BOTH, CONTENT_DATA, CONTENT_TREE
 from holdfast.keys.keyring import GroupKeys, ReadRing
-from holdfast.storage.errors import StorageUnavailableError
+from holdfast.storage.errors import StorageDeniedError, StorageUnavailableError
 from holdfast.vault.check_errors import PackContentError
 from holdfast.vault.contradictions import pack_without_list
 from holdfast.vault.errors import MissingObjectError
@@ -355,6 +355,11 @@ def _judged(look: PackLook, pack_id: PackId) -> tuple[int, list[Finding]]:
         if not look.objects.exists(name):
             raise
         return 0, [Finding(name, ProblemKind.DAMAGED, f"It cannot be read: {error.message}")]
+    except StorageDeniedError:
+        # One file with another owner or mode. Where this user may read nothing at all, the objects
+        # before the packs have ended the work.
+        detail = "It cannot be read: the storage denies it to this user. See its owner and mode."
+        return 0, [Finding(name, ProblemKind.DAMAGED, detail)]
     return len(data), list(look.findings(pack_id, memoryview(data)))
 
 

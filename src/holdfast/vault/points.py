@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from holdfast.base.errors import HoldfastError, KeysError
+from holdfast.base.errors import HoldfastError, IntegrityError, KeysError
 from holdfast.base.ids import ObjectHash, PointId, SeriesId, WriterId
 from holdfast.crypto.boxes import open_padded_box
 from holdfast.format import frames, names
@@ -130,7 +130,8 @@ class PointList:
 
     *points* are visible: their refs are there. *incomplete* are points whose refs are not (their
     making or removing was cut short): they count for the chain only. *gone* are heads that this
-    machine has seen and that nobody dropped, as far as it was asked.
+    machine has seen and that nobody dropped, as far as it was asked. *lost* are all points that are
+    gone, nobody dropped, and whose id is known: these heads, and predecessors of what is known.
     """
 
     points: tuple[RestorePoint, ...]
@@ -138,6 +139,7 @@ class PointList:
     forgotten: Mapping[PointId, ForgottenPoint] = field(default_factory=dict)
     problems: tuple[PointProblem, ...] = ()
     gone: Mapping[SeriesKey, SeenHead] = field(default_factory=dict)
+    lost: Mapping[PointId, ForgottenPoint] = field(default_factory=dict)
 
     def series(self) -> list[Series]:
         """Return every series with a point that is stored, visible or not."""
@@ -205,6 +207,20 @@ class PointList:
             raise AmbiguousPointError(f"Several restore points begin with {text}: {ids}.")
         return found[0]
 
+    def find_lost(self, text: str) -> ForgottenPoint | None:
+        """Return the lost point that people mean by an id or its unique beginning, or None.
+
+        Raises:
+            AmbiguousPointError: several points begin with it.
+        """
+        wanted = text.lower()
+        found = [item for item in self.lost.values() if item.point.hex().startswith(wanted)]
+        if len(wanted) < SHORTEST_PREFIX or not found:
+            return None
+        if len(found) > 1 or any(point.id.hex().startswith(wanted) for point in self.points):
+            raise AmbiguousPointError(f"Several restore points begin with {text}.")
+        return found[0]
+
     def require_believable(self) -> None:
         """Return only if every stored restore point can be believed.
 
@@ -248,16 +264,34 @@ class PointList:
             if is_damaged and concerns(point.series_key, point.body.counter):
                 yield f"'{point.name}' cannot be read: {'' if error is None else error.message}"
 
+    @property
+    def lacks_points(self) -> bool:
+        """Whether points are missing, or seem to be, that nobody dropped."""
+        return bool(self.gone or self.lost or any(one.missing for one in self.series()))
+
     def damage(self) -> Iterator[str]:
         """Yield a sentence on everything that is damaged, missing or not believed."""
         yield from map(str, self.problems)
+        named: defaultdict[SeriesKey, set[int]] = defaultdict(set)
+        for item in self.lost.values():
+            named[item.writer_id, item.series_id].add(item.counter)
         for series in self.series():
             for gap in series.missing:
-                yield (
-                    f"series {series.name}: {gap.stop - gap.start} points are missing and nobody"
-                    " dropped them"
-                )
+                # A hostile writer's gap may be longer than anybody can count.
+                unnamed = gap.stop - gap.start - sum(one in gap for one in named[series.key])
+                if unnamed:
+                    yield (
+                        f"series {series.name}: {unnamed} points are missing and nobody dropped"
+                        " them"
+                    )
         yield from map(_gone, self.gone.values())
+        heads = {head.point for head in self.gone.values()}
+        for item in self.lost.values():
+            if item.point not in heads:
+                yield (
+                    f"point {item.point.hex()[:8]}, number {item.counter} of its series, is gone"
+                    " and nobody dropped it"
+                )
         for point in self.points:
             if point.unreadable is not None and not isinstance(point.unreadable, KeysError):
                 yield f"'{point.name}' cannot be read: {point.unreadable.message}"
@@ -314,6 +348,7 @@ def see_points(vault: Vault) -> PointList:
         # A damaged one is there, and a listing may lag; the name itself does not (rule G7).
         if not vault.objects.exists(names.point_name(vault.vault_id, head.point))
     }
+    lost = _lost(vault, listed, gone)
     forgotten = listed.forgotten_heads(seen)
 
     def newer(known: KnownVault) -> KnownVault:
@@ -321,7 +356,61 @@ def see_points(vault: Vault) -> PointList:
 
     with suppress(OSError):
         vault.machine.known.change(vault.vault_id, is_encrypted=vault.is_sealed, how=newer)
-    return replace(listed, gone=gone)
+    return replace(listed, gone=gone, lost=lost)
+
+
+def _lost(
+    vault: Vault, listed: PointList, gone: Mapping[SeriesKey, SeenHead]
+) -> dict[PointId, ForgottenPoint]:
+    """Return every point that is gone, that nobody dropped, and whose id is known.
+
+    Ids of points are hashes: what follows a point that is believed is believed, too. Copies on this
+    machine tell what a point that is gone followed, as far as there are any.
+    """
+    stored = {point.id for point in (*listed.points, *listed.incomplete)}
+    ends = {(*series.key, gap.stop) for series in listed.series() for gap in series.missing}
+    waiting = _before(*(point.body for point in (*listed.points, *listed.incomplete)))
+    for item in listed.forgotten.values():
+        if (item.writer_id, item.series_id, item.counter) in ends:
+            waiting += _before_lost(vault, item)
+    # Looked at first: their places are what this machine has seen, not what another point says.
+    waiting += [
+        ForgottenPoint(point=head.point, writer_id=key[0], series_id=key[1], counter=head.counter)
+        for key, head in gone.items()
+    ]
+    lost: dict[PointId, ForgottenPoint] = {}
+    while waiting:
+        item = waiting.pop()
+        if item.point in stored or item.point in listed.forgotten or item.point in lost:
+            continue
+        if vault.objects.exists(names.point_name(vault.vault_id, item.point)):
+            continue  # Damaged, or younger than the listing.
+        lost[item.point] = item
+        waiting += _before_lost(vault, item)
+    return dict(sorted(lost.items(), key=lambda one: (one[1].counter, one[0])))
+
+
+def _before_lost(vault: Vault, item: ForgottenPoint) -> list[ForgottenPoint]:
+    """Return the predecessor of a point that is gone, if this machine has a copy that names it."""
+    try:
+        loaded = vault.objects.load(names.point_name(vault.vault_id, item.point), Point)
+    except IntegrityError:
+        return []
+    return _before(loaded.body)
+
+
+def _before(*bodies: Point) -> list[ForgottenPoint]:
+    """Return the predecessors that points name, and their places in their series."""
+    return [
+        ForgottenPoint(
+            point=body.predecessor,
+            writer_id=body.writer_id,
+            series_id=body.series_id,
+            counter=body.counter - 1,
+        )
+        for body in bodies
+        if body.predecessor is not None and body.counter > 1
+    ]
 
 
 def load_forgotten(

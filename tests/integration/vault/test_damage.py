@@ -9,7 +9,7 @@ import pytest
 from doubles.rich_vaults import RichVault, make_rich_vault
 from doubles.storage import Kind, LyingBackend, T, WrappedBackend
 from holdfast.format import frames, names
-from holdfast.storage.errors import StorageUnavailableError
+from holdfast.storage.errors import StorageDeniedError, StorageUnavailableError
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.blind import blind_verify
 from holdfast.vault.check import check
@@ -206,3 +206,30 @@ def test_a_pack_that_the_drive_cannot_read_any_more_is_named_and_the_rest_verifi
     backend.is_away = True
     with pytest.raises(StorageUnavailableError):
         blind_verify(rich.objects(backend))
+
+
+class _DeniedObject(WrappedBackend):
+    """One object belongs to somebody else."""
+
+    name = ""
+
+    def _call(self, kind: Kind, name: str, act: Callable[[], T]) -> T:
+        if name == self.name and kind in ("get", "get_ranges"):
+            raise StorageDeniedError("This user may not do that.")
+        return act()
+
+
+def test_a_pack_that_this_user_may_not_read_is_named_and_the_rest_verified(
+    rich: RichVault,
+) -> None:
+    backend = _DeniedObject(rich.vault.backend)
+    backend.name = min(item.name for item in backend.list("") if "/packs/" in item.name)
+
+    for report in (
+        verify(rich.objects(backend), rich.ring, random=rich.vault.machine.random),
+        blind_verify(rich.objects(backend)),
+    ):
+        ((name, detail),) = [(problem.name, problem.detail) for problem in report.problems]
+        assert name == backend.name
+        assert "denies it to this user" in detail
+        assert report.packs_read == report.packs_total

@@ -21,7 +21,7 @@ from holdfast.vault.errors import (
 )
 from holdfast.vault.forget import apply_forget, plan_forget
 from holdfast.vault.local import LocalFolders
-from holdfast.vault.points import PointList, load_points, of_series
+from holdfast.vault.points import PointList, load_points, of_series, see_points
 from holdfast.vault.sessions import FINDING_FORK
 
 
@@ -107,6 +107,30 @@ def test_who_cannot_read_sees_points_and_opens_none(vault: TestVault) -> None:
     assert point.series == point.body.series_id.hex()
     with pytest.raises(PointUnreadableError):
         point.opened()
+
+
+def test_the_loss_of_a_point_that_is_back_is_not_accepted(vault: TestVault) -> None:
+    lost = vault.backup(storing(b"one")).point_id
+    vault.backup(storing(b"two"))
+    readable = vault.readable()
+    name = names.point_name(readable.vault_id, lost)
+    data = vault.backend.get(name)
+    vault.backend.delete(name)
+    listed = see_points(readable)
+    plan = plan_forget(listed, [lost])
+    vault.backend.put(name, data)
+
+    found = listed.find_lost(lost.hex()[:6].upper())
+
+    assert found is not None
+    assert (found.point, found.counter) == (lost, 1)
+    assert listed.find_lost(lost.hex()[:3]) is None
+    assert list(listed.damage()) == [
+        f"point {lost.hex()[:8]}, number 1 of its series, is gone and nobody dropped it"
+    ]
+    with pytest.raises(StalePlanError):
+        apply_forget(readable, plan)
+    assert not see_points(readable).lost
 
 
 def test_a_plan_to_forget_from_another_state_is_refused(vault: TestVault) -> None:

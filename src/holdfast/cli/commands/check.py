@@ -1,5 +1,6 @@
 """``holdfast check`` and ``holdfast verify``."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from holdfast.cli.output import JsonValue, printable, show_seconds, show_time
 from holdfast.cli.words import parse_percent, parse_subset
 from holdfast.operations import checks
 from holdfast.operations.checks import Checked, CheckRequest, TouchedPoint
+from holdfast.vault.report import Problem, ProblemKind
 
 app = family("Prove.")
 
@@ -68,7 +70,8 @@ def _run(invocation: Invocation, command: str, request: CheckRequest) -> None:
         found = checks.run(request, invocation.context, listener)
     for checked in found:
         _show(invocation, checked, request)
-    problems = sum(len(checked.report.problems) for checked in found)
+    all_problems = [problem for checked in found for problem in checked.report.problems]
+    problems = len(all_problems)
     invocation.output.say(f"It took {show_seconds(listener.seconds)}.")
     invocation.output.summary(
         command,
@@ -81,12 +84,24 @@ def _run(invocation: Invocation, command: str, request: CheckRequest) -> None:
         },
     )
     if problems:
-        first = next(p for checked in found for p in checked.report.problems)
-        raise DamageFoundError(
-            f"{problems} damaged {'object was' if problems == 1 else 'objects were'} found; the "
-            f"first is {first.name}.",
-            hint="Restore points that no damaged object touches restore as always.",
+        raise _found(all_problems)
+
+
+def _found(problems: Sequence[Problem]) -> DamageFoundError:
+    """Say how much is wrong; of what was only added nobody shall think that a backup suffers."""
+    if all(item.kind is ProblemKind.ADDITIONAL and not item.points for item in problems):
+        one, several = (
+            "thing that does not belong there was",
+            "things that do not belong there were",
         )
+        hint = "Restore points do not need it. Find out who put it there before you remove it."
+    else:
+        one, several = "damaged object was", "damaged objects were"
+        hint = "Restore points that no damaged object touches restore as always."
+        if any(item.kind is ProblemKind.MISSING and "/points/" in item.name for item in problems):
+            hint += " What to do about missing ones, 'holdfast points' says."
+    count = f"1 {one}" if len(problems) == 1 else f"{len(problems)} {several}"
+    return DamageFoundError(f"{count} found; the first is {problems[0].name}.", hint=hint)
 
 
 def _show(invocation: Invocation, checked: Checked, request: CheckRequest) -> None:

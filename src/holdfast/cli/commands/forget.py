@@ -72,7 +72,10 @@ def forget(
     keep_within: Annotated[str | None, typer.Option("--keep-within", hidden=True)] = None,
     keep_tag: Annotated[list[str] | None, typer.Option("--keep-tag", hidden=True)] = None,
 ) -> None:
-    """Drop restore points by name. Their space is freed by 'gc'."""
+    """Drop restore points by name. Their space is freed by 'gc'.
+
+    One that is missing, as 'points' says, may be named, too: then its loss is accepted.
+    """
     invocation = Invocation.of(ctx)
     rules = _rules(
         keep_last,
@@ -207,12 +210,12 @@ def _prune(
 
 def _drop(invocation: Invocation, command: str, plan: DropPlan) -> None:
     output = invocation.output
-    if not plan.dropped:
+    if not plan.dropped and not plan.lost:
         _show_drop(invocation, plan)
         output.result(f"Nothing to drop; {_staying(plan)}.")
         output.summary(command, {"dropped": [], "staying": plan.staying})
         return
-    question = f"Drop {counted(len(plan.dropped), 'restore point')}?"
+    question = f"Drop {counted(len(plan.dropped) + len(plan.lost), 'restore point')}?"
     if not invocation.confirm(question, show=lambda: _show_drop(invocation, plan)):
         return
     with invocation.listen() as listener:
@@ -241,18 +244,20 @@ def _show_drop(invocation: Invocation, plan: DropPlan) -> None:
                     f"{candidate.point_id.hex()[:8]}  {show_time(candidate.taken_at)}  "
                     + (", ".join(decision.reasons) or "goes")
                 )
-    if plan.dropped:
-        output.result(
-            f"Plan: drop {counted(len(plan.dropped), 'restore point')}, {_staying(plan)}."
-        )
+    if plan.dropped or plan.lost:
+        count = counted(len(plan.dropped) + len(plan.lost), "restore point")
+        output.result(f"Plan: drop {count}, {_staying(plan)}.")
     for point in plan.dropped:
         output.result(f"  {point.id[:8]}  {show_time(point.time)}  {printable(point.series)}")
+    for point_id in plan.lost:
+        output.result(f"  {point_id[:8]}  is missing: it counts as dropped, even if it comes back")
     for series in plan.emptied:
         output.warn(f"no restore point of {printable(series)} would be left")
     output.event(
         "plan",
         {
             "dropped": [point.id for point in plan.dropped],
+            "lost": list(plan.lost),
             "staying": plan.staying,
             "emptied": list(plan.emptied),
         },
@@ -264,6 +269,7 @@ def _show_gc_plan(invocation: Invocation, plan: GcPlan) -> None:
         "restore points half dropped": plan.points,
         "lists of needs without a restore point": plan.refs,
         "sessions": plan.sessions,
+        "traces of restores and of sessions that are over": plan.strays,
         "tombstones": plan.tombstones,
         "index objects": plan.index_objects,
     }
@@ -280,6 +286,7 @@ def _show_gc_plan(invocation: Invocation, plan: GcPlan) -> None:
             "points": plan.points,
             "refs": plan.refs,
             "sessions": plan.sessions,
+            "strays": plan.strays,
             "tombstones": plan.tombstones,
             "index_objects": plan.index_objects,
             "spared_packs": plan.spared_packs,

@@ -28,6 +28,11 @@ _TYPES = {
     "block": stat.S_IFBLK,
 }
 _SHORT = 8
+_MISSING_HINT = (
+    " Points are missing, too, when an older copy of the repository took its place or a copy was"
+    " used beside it: use the newer copy, or accept the loss of each that is named with"
+    " 'holdfast forget ID'."
+)
 _NO_LOCK = "–"  # noqa: RUF001 - the dash that people read as "none"
 
 
@@ -120,7 +125,8 @@ def _points(
     if listing.damage:
         raise PointsInDoubtError(
             f"The list may lack restore points: {listing.damage[0]}.",
-            hint="'holdfast check' names all damage; what is listed restores by its id.",
+            hint="'holdfast check' names all damage; what is listed restores by its id."
+            + (_MISSING_HINT if listing.lacks_points else ""),
         )
 
 
