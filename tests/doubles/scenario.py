@@ -23,6 +23,7 @@ from holdfast.base.progress import Finding, Progress
 from holdfast.base.randomness import Random
 from holdfast.core import Limits, RestoreRules, ScanRules
 from holdfast.core.python.engine import PythonEngine
+from holdfast.core.python.metadata import OWNER
 from holdfast.crypto.passwords import TEST_PARAMETERS, KdfParameters
 from holdfast.crypto.suites import suite_named
 from holdfast.format import frames, names
@@ -335,7 +336,9 @@ class Desk:
                     notes = Notes()
                     run = reader.restore(record.root_node, (), target_fd, rules)
                     pump(run, vault.objects, notes)
-                    assert not notes.findings, notes.findings
+                    # Whose things the point holds, only root can make them again.
+                    found = [one for one in notes.findings if one.code != OWNER or not os.geteuid()]
+                    assert not found, found
             finally:
                 reader.close()
         try:
