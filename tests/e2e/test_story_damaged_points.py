@@ -208,10 +208,12 @@ def test_check_and_gc_explain_garbage_that_stays(two: CommandLine) -> None:
 
     checked = other("check", password=True)
     freed = other("gc", "--yes", password=True)
+    patient = other("gc", "--wait", "--dry-run")
 
     assert "Garbage is what no restore point needs" in checked.out
     assert freed.code == 0, freed.err
     assert "Nothing to free. What unfinished backups have begun is spared" in freed.out
+    assert "1 unfinished backup may still run: some minutes will tell" in patient.out
 
 
 @pytest.mark.slow

@@ -4,12 +4,14 @@ There is no lock. Every deletion rests on two looks with a tombstone between the
 point leaves all that is visible whole, and the next gc goes on from there. Two at once are safe.
 """
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from holdfast.base.clock import Clock
-from holdfast.base.ids import SessionId
+from holdfast.base.ids import IndexId, PackId, SessionId
 from holdfast.base.randomness import Random
+from holdfast.format.index_body import Drop, IndexBody
 from holdfast.keys.keyring import ReadRing
 from holdfast.vault import gc_plan
 from holdfast.vault.gc_apply import (
@@ -17,6 +19,7 @@ from holdfast.vault.gc_apply import (
     GcResult,
     GcRun,
     Patience,
+    left_keys,
     quiet_in,
     seem_alive,
 )
@@ -32,7 +35,8 @@ class GcPlan:
     """What a gc would take away now; sizes in bytes.
 
     *strays* are sessions, readers' above all, of which only leases or packlists are left. *spared*
-    are packs that nobody needs and that sessions which look alive may be about to use.
+    are packs that nobody needs and that sessions which look alive may be about to use. *keys* are
+    what changes of keys left that died, counted where gc may wait for it.
     """
 
     points: int = 0
@@ -43,6 +47,7 @@ class GcPlan:
     strays: int = 0
     tombstones: int = 0
     index_objects: int = 0
+    keys: int = 0
     spared_packs: int = 0
     spared_bytes: int = 0
     spared_sessions: tuple[SessionId, ...] = ()
@@ -67,7 +72,8 @@ def plan_gc(objects: ObjectStore, *, patience: Patience | None = None) -> GcPlan
     objects = objects.uncached()
     inventory = read_inventory(objects)
     check_understood(inventory)
-    quiet = quiet_in(inventory, patience or Patience())
+    patience = patience or Patience()
+    quiet = quiet_in(inventory, patience)
     looks = GcLooks(objects, inventory, wait=lambda: None)
     view = looks.view(quiet)
     forgotten = gc_plan.half_forgotten(view.points, inventory.forgets.values())
@@ -83,23 +89,47 @@ def plan_gc(objects: ObjectStore, *, patience: Patience | None = None) -> GcPlan
     view = replace(
         view, packs={key: owner for key, owner in view.packs.items() if key not in packs}
     )
-    indexes = gc_plan.active(inventory.indexes)
-    touched = [body for body in indexes.values() if not packs.isdisjoint(body.pack_ids)]
+    sessions = gc_plan.doomed_sessions(view)
     return GcPlan(
         points=len(forgotten),
         refs=len(orphans),
         packs=len(packs),
         pack_bytes=sum(inventory.packs[pack] for pack in packs if pack in inventory.packs),
-        sessions=len(gc_plan.doomed_sessions(view)),
+        sessions=len(sessions),
         strays=len(
             gc_plan.stray_sessions(inventory.leases, inventory.packlists, inventory.sessions, quiet)
         ),
         tombstones=len(inventory.tombstones),
-        index_objects=len(touched) + len(gc_plan.left_over(inventory.indexes)),
+        index_objects=_index_objects(looks, inventory.indexes, packs, sessions),
+        keys=len(left_keys(inventory)) if patience.waits else 0,
         spared_packs=len(spared),
         spared_bytes=sum(inventory.packs.get(pack, 0) for pack in spared),
         spared_sessions=tuple(sorted(seem_alive(inventory, quiet))),
     )
+
+
+def _index_objects(
+    looks: GcLooks,
+    bodies: Mapping[IndexId, IndexBody],
+    packs: Iterable[PackId],
+    sessions: Collection[SessionId],
+) -> int:
+    """Count the index objects that go when *packs* and *sessions* do, those to be merged too."""
+    owners = ((pack, looks.owner(pack)) for pack in packs)
+    drops = [Drop(pack, owner) for pack, owner in owners if owner is not None]
+    staying = looks.sessions().keys() - sessions
+    gone = gc_plan.sessions_named(bodies.values()) - staying
+    count = len(gc_plan.left_over(bodies))
+    for group_id in {body.group_id for body in bodies.values()}:
+        stand_ins = gc_plan.plan_stand_ins(
+            {name: body for name, body in bodies.items() if body.group_id == group_id},
+            new_drops=drops,
+            gone=gone,
+            index_bytes=looks.index_bytes,
+            merge=True,
+        )
+        count += sum(len(stand_in.replaces) for stand_in in stand_ins)
+    return count
 
 
 def apply_gc(

@@ -91,6 +91,18 @@ def seem_alive(inventory: Inventory, quiet: Collection[SessionId]) -> set[Sessio
     return {*inventory.leases, *inventory.sessions}.difference(quiet)
 
 
+def left_keys(inventory: Inventory) -> list[str]:
+    """Return the slots and certificates of key changes that died before their statement."""
+    if inventory.chain is None:
+        return []
+    named = {slot.slot_hash for link in inventory.chain.links for slot in link.body.slots}
+    vault_id = inventory.vault_id
+    left = [names.slot_name(vault_id, slot) for slot in inventory.slots.keys() - named]
+    prefix = names.writers_prefix(vault_id)
+    left += [name for name in inventory.unattributed if name.startswith(prefix)]
+    return sorted(left)
+
+
 class GcRun:
     """One run."""
 
@@ -114,7 +126,6 @@ class GcRun:
         self._merger = IndexMerger(objects, ring, self._maintainer, random, cache)
         self._result = GcResult()
         self._delay_seconds = 0.0
-        self._index_bytes = 0
 
     def run(self) -> GcResult:
         """Do all phases in order."""
@@ -132,7 +143,6 @@ class GcRun:
             inventory.listing_delay_seconds,
             self._objects.backend.capabilities.listing_delay_seconds,
         )
-        self._index_bytes = chain.vault.index_bytes
         silent = self._silent(inventory)
         quiet = quiet_in(inventory, self._patience, silent)
         looks = GcLooks(self._objects, inventory, self._wait)
@@ -308,7 +318,7 @@ class GcRun:
                 bodies,
                 new_drops=[drop for drop in new_drops if drop not in known],
                 gone=gone,
-                index_bytes=self._index_bytes,
+                index_bytes=looks.index_bytes,
                 merge=merge,
             )
             sessions = {key: body for key, (_, body) in looks.sessions().items()}
@@ -438,16 +448,10 @@ class GcRun:
 
         Only after the silence in which no session moved: a change of keys takes seconds.
         """
-        if inventory.chain is None:
-            return
-        vault_id = self._objects.vault_id
-        named = {slot.slot_hash for link in inventory.chain.links for slot in link.body.slots}
-        left = [names.slot_name(vault_id, slot) for slot in inventory.slots.keys() - named]
-        prefix = names.writers_prefix(vault_id)
-        left += [name for name in inventory.unattributed if name.startswith(prefix)]
+        left = left_keys(inventory)
         if left and self._result.waited_seconds < self._patience.silence_seconds:
             self._sleep(self._patience.silence_seconds)
         statements = {item.name for item in inventory.listed[frames.KIND_STATEMENT]}
         if set(looks.names(frames.KIND_STATEMENT)) == statements:
-            for name in sorted(left):
+            for name in left:
                 self._count(keys=looks.delete(name))

@@ -45,6 +45,8 @@ class GcLooks:
         self._verifier.expect_sessions()
         self._wait = wait
         self.vault_id: Final = objects.vault_id
+        self.index_bytes: Final = inventory.chain.vault.index_bytes
+        """How large an index object of this vault may get."""
         self._points: Final[dict[ObjectHash, Point]] = {
             ObjectHash(key): body for key, body in inventory.points.items()
         }

@@ -22,7 +22,7 @@ from holdfast.keys.unlockers import PasswordUnlocker
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.blind import blind_verify
 from holdfast.vault.check import check
-from holdfast.vault.gc import Patience, apply_gc
+from holdfast.vault.gc import Patience, apply_gc, plan_gc
 from holdfast.vault.report import ProblemKind
 from holdfast.vault.verify import verify
 
@@ -90,6 +90,8 @@ def test_a_patient_gc_removes_what_a_half_change_of_keys_left(rich: RichVault) -
     machine = rich.vault.machine
     apply_gc(rich.objects(), rich.ring, clock=machine.clock, random=machine.random)
     assert all(rich.vault.backend.exists(name) for name in left)
+    assert plan_gc(rich.objects()).is_empty
+    assert plan_gc(rich.objects(), patience=PATIENT).keys == len(left)
 
     result = apply_gc(
         rich.objects(), rich.ring, clock=machine.clock, random=machine.random, patience=PATIENT

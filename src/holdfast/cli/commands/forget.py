@@ -155,12 +155,12 @@ def gc(
     invocation = Invocation.of(ctx)
     request = GcRequest(invocation.repository, wait)
     plan = gc_operation.plan(request, invocation.context)
-    if plan.is_empty:
+    if plan.is_empty and not (wait and plan.spared_sessions):
         swept = 0 if invocation.options.dry_run else gc_operation.sweep(request, invocation.context)
         invocation.output.result(f"Nothing to free.{_spared(plan)}")
         invocation.output.summary("gc", {"packs": 0, "pack_bytes": 0, "temporary_files": swept})
         return
-    if not invocation.confirm("Free it?", show=lambda: _show_gc_plan(invocation, plan)):
+    if not invocation.confirm("Free it?", show=lambda: _show_gc_plan(invocation, plan, wait=wait)):
         return
     with invocation.listen() as listener:
         done = gc_operation.run(request, invocation.context, listener)
@@ -180,6 +180,7 @@ def gc(
             "tombstones": done.tombstones,
             "index_written": done.index_written,
             "index_deleted": done.index_deleted,
+            "keys": done.keys,
             "temporary_files": done.temporary_files,
             "spared_packs": done.spared_packs,
             "spared_bytes": done.spared_bytes,
@@ -264,7 +265,7 @@ def _show_drop(invocation: Invocation, plan: DropPlan) -> None:
     )
 
 
-def _show_gc_plan(invocation: Invocation, plan: GcPlan) -> None:
+def _show_gc_plan(invocation: Invocation, plan: GcPlan, *, wait: bool) -> None:
     parts = {
         "restore points half dropped": plan.points,
         "lists of needs without a restore point": plan.refs,
@@ -272,11 +273,15 @@ def _show_gc_plan(invocation: Invocation, plan: GcPlan) -> None:
         "traces of restores and of sessions that are over": plan.strays,
         "tombstones": plan.tombstones,
         "index objects": plan.index_objects,
+        "traces of changes of keys that were cut off": plan.keys,
     }
     rest = "".join(f"\n  {count} {name}" for name, count in parts.items() if count)
+    spared = _spared(plan)
+    if wait and spared:
+        sessions = counted(len(plan.spared_sessions), "unfinished backup")
+        spared = f" {sessions} may still run: some minutes will tell which were cut off."
     invocation.output.result(
-        f"Plan: free about {format_size(plan.pack_bytes)} in {plan.packs} packs.{rest}"
-        f"{_spared(plan)}"
+        f"Plan: free about {format_size(plan.pack_bytes)} in {plan.packs} packs.{rest}{spared}"
     )
     invocation.output.event(
         "plan",
@@ -289,6 +294,7 @@ def _show_gc_plan(invocation: Invocation, plan: GcPlan) -> None:
             "strays": plan.strays,
             "tombstones": plan.tombstones,
             "index_objects": plan.index_objects,
+            "keys": plan.keys,
             "spared_packs": plan.spared_packs,
             "spared_bytes": plan.spared_bytes,
         },
