@@ -128,7 +128,7 @@ class EngineStore:
         )
         self.read_keys = ReadKeys(
             vault_id=b"v" * 32,
-            session_keys={session_id: session_key},
+            session_keys={session_id: (session_key,)},
             chunk_id_key=Secret(b"c" * 32),
             node_id_key=Secret(b"n" * 32),
             locator_key=Secret(b"l" * 32),

@@ -178,9 +178,10 @@ class ReadKeys:
     """What a reader holds: session keys only, never a private key."""
 
     vault_id: bytes
-    session_keys: Mapping[bytes, Secret]
-    """By session id. Asked for the session of every pack that is read, whichever the index names:
-    a chunk may lie in several, and may have been stored again after the point was made."""
+    session_keys: Mapping[bytes, Sequence[Secret]]
+    """By session id, its key; of several that may be it, the commitment in a pack's header tells.
+    Asked for the session of every pack that is read, whichever the index names: a chunk may lie in
+    several, and may have been stored again after the point was made."""
     chunk_id_key: Secret
     node_id_key: Secret
     locator_key: Secret
@@ -199,8 +200,8 @@ class IndexKeys:
     group_id: bytes
     index_keys: Mapping[int, Secret]
     """By epoch."""
-    session_keys: Mapping[bytes, Secret]
-    """By session id; those at hand."""
+    session_keys: Mapping[bytes, Sequence[Secret]]
+    """By session id; those at hand. Of several that may be a session's, the box tells."""
     reader_index_keys: Mapping[int, Secret]
     """By epoch; those at hand."""
     is_sealed: bool = True

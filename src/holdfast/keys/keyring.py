@@ -1,21 +1,22 @@
 """What a root opens: every key of a reader (sections 4.4 to 4.6)."""
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from holdfast.base.errors import IntegrityError, KeysError
 from holdfast.base.ids import GroupId, ObjectHash, SessionId, VaultId
 from holdfast.base.randomness import Random
 from holdfast.base.secrets import Secret
-from holdfast.crypto.boxes import open_box
+from holdfast.crypto.boxes import open_box, open_padded_box
 from holdfast.crypto.errors import WrongKeyError
 from holdfast.crypto.hashing import keyed_hash, sha256
 from holdfast.crypto.hkdf import authority_seed, derive, derive_secret, expand, extract
 from holdfast.crypto.hpke import hpke_open, hpke_seal, kem_public_key
 from holdfast.crypto.signatures import signing_public_key
 from holdfast.crypto.suites import Suite
-from holdfast.format.cbor import encode
+from holdfast.format.cbor import Bytes, encode
 from holdfast.format.packs import PackHeader
 from holdfast.format.session import Session
 from holdfast.format.statement import Statement
@@ -30,6 +31,7 @@ from holdfast.keys.errors import (
 SECRET_BYTES: Final = 32
 
 _NO_RECIPIENTS: Final = sha256(encode([]))
+_NO_COMMITMENT: Final = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +230,65 @@ class ReadRing:
         return self._open_session(
             session.session_id, session.epoch, session.commitment, session.sealed_session_key
         )
+
+    def all_session_keys(self, sessions: Iterable[Session]) -> list[SessionKeys]:
+        """Open the keys of every object that stands for one session, but those that do not open.
+
+        A stolen writer key can sign a second object for the session of another (5.6). What was
+        sealed decides under which of them it was. Objects that claim the same are opened once.
+
+        Raises:
+            UnknownEpochError, AuthenticationError, SessionKeyError: none opens; of the first.
+        """
+        found, failures = [], []
+        for session in {
+            (item.epoch, item.commitment, item.sealed_session_key): item for item in sessions
+        }.values():
+            try:
+                found.append(self.session_keys(session))
+            except (IntegrityError, KeysError) as error:
+                failures.append(error)
+        if failures and not found:
+            raise failures[0]
+        return found
+
+    def open_in_session(self, sessions: Iterable[Session], context: bytes, box: Bytes) -> bytes:
+        """Open a padded box under the tree key of the one of *sessions* that it was sealed under.
+
+        Raises:
+            UnknownEpochError, AuthenticationError, SessionKeyError: none of the sessions opens, or
+                the box is damaged.
+            WrongKeyError: it was sealed under none of them.
+        """
+        failure = WrongKeyError("a sealed box belongs to a session that is not at hand")
+        for keys in self.all_session_keys(sessions):
+            try:
+                return open_padded_box(keys.tree, context, box, sealed=self.is_sealed)
+            except WrongKeyError as error:
+                failure = error
+        raise failure
+
+    def pack_keys(self, sessions: Iterable[Session], header: PackHeader) -> SessionKeys:
+        """Open the keys of a pack: of the one of *sessions* that it commits to.
+
+        *sessions* are the objects that stand for its session. Without any, the header is what
+        there is.
+
+        Raises:
+            SessionKeyError: the pack commits to the key of none of them.
+            UnknownEpochError, AuthenticationError: as :meth:`session_keys`.
+        """
+        stated = list(sessions)
+        if not stated:
+            return self.pack_session_keys(header)
+        keys = self.all_session_keys(
+            item for item in stated if header.commitment == (item.commitment or _NO_COMMITMENT)
+        )
+        if not keys:
+            raise SessionKeyError(
+                f"a pack of session {header.session_id.hex()} commits to another session key"
+            )
+        return keys[0]
 
     def pack_session_keys(self, header: PackHeader) -> SessionKeys:
         """Open the keys of a session from the header of any of its packs.

@@ -15,7 +15,7 @@ from holdfast.vault.index_cache import opened_index
 from holdfast.vault.leases import LeaseKeeper
 from holdfast.vault.points import RestorePoint
 from holdfast.vault.reading import pump
-from holdfast.vault.states import ReadableVault, find_session
+from holdfast.vault.states import ReadableVault
 
 _SESSION_ID_BYTES: Final = 16
 
@@ -67,7 +67,7 @@ def open_point(
     """
     record = point.opened()
     engine = this_engine()
-    group = find_session(vault, point.body.session_id).body.group_id
+    group = vault.verifier.certificate(point.body.certificate_hash).body.group_id
     lease = LeaseKeeper(
         vault.objects,
         SessionId(context.random.take(_SESSION_ID_BYTES)),

@@ -13,7 +13,7 @@ from holdfast.format import names
 from holdfast.format.point import Point
 from holdfast.keys.keyring import ReadRing
 from holdfast.vault.blind import CheckProgress, nobody, report_of, take_inventory, vanished
-from holdfast.vault.inventory import Finding
+from holdfast.vault.inventory import Finding, Inventory
 from holdfast.vault.local import KnownVault
 from holdfast.vault.objects import ObjectStore
 from holdfast.vault.opened_index import OpenedIndex
@@ -84,12 +84,20 @@ def _walk_trees(
         return item[1].time, item[1].counter, item[0]
 
     for done, (point_id, point) in enumerate(sorted(points.items(), key=age)):
-        session = relations.inventory.sessions.get(point.session_id)
-        walked = None if session is None else checks.get(session.body.group_id)
+        group_id = _group_of(relations.inventory, point)
+        walked = None if group_id is None else checks.get(group_id)
         if walked is not None:
             walked.check(point_id, point)
         progress("trees", done + 1, len(points), 0)
     return [finding for walked in checks.values() for finding in walked.findings]
+
+
+def _group_of(inventory: Inventory, point: Point) -> GroupId | None:
+    """Return the group that a point is of; None where no object stands for its session."""
+    standing = inventory.standing_for(point.session_id, point.writer_id)
+    # All that were written under the point's certificate are of the group that it names.
+    same = [item for item in standing if item.body.certificate_hash == point.certificate_hash]
+    return next((item.body.group_id for item in (*same, *standing)), None)
 
 
 def _stray_rows(relations: Relations, indexes: Mapping[GroupId, OpenedIndex]) -> list[Finding]:

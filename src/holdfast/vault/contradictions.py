@@ -26,6 +26,7 @@ def find_contradictions(relations: Relations) -> Iterator[Finding]:
     series that has no newer point.
     """
     yield from _keys(relations)
+    yield from _twins(relations.inventory)
     yield from _sessions(relations.inventory)
     yield from _points(relations)
     yield from _series(relations.inventory)
@@ -129,6 +130,22 @@ def _keys(relations: Relations) -> Iterator[Finding]:
         name = names.statement_name(vault_id, number, statement)
         if name not in inventory.sizes:
             yield Finding(name, _MISSING, "Something was written under this key statement.")
+
+
+def _twins(inventory: Inventory) -> Iterator[Finding]:
+    """A stolen writer key can sign an object for the session of another; nobody here can tell."""
+    for session_id in sorted(inventory.twins):
+        standing = inventory.standing_for(session_id)
+        signed = [item for item in standing if item.name not in inventory.unattributed]
+        for item in standing:
+            if signed == [item]:
+                continue  # Only those that nobody can have signed are too many.
+            detail = (
+                f"It, of writer {item.body.writer_id.hex()}, and another object stand for one"
+                " session. Only one of them is true; what was sealed under it opens all the same,"
+                " and gc does not run."
+            )
+            yield Finding(item.name, ProblemKind.CONTRADICTION, detail)
 
 
 def _sessions(inventory: Inventory) -> Iterator[Finding]:

@@ -87,12 +87,19 @@ class GcLooks:
         return {IndexId(key): body for key, body in found.items()}
 
     def sessions(self) -> dict[SessionId, tuple[str, Session]]:
-        """Return the session objects that are listed now, with their names."""
-        found = {}
+        """Return the session objects that are listed now, with their names.
+
+        Raises:
+            UpkeepRefusedError: two stand for one session.
+        """
+        found: dict[SessionId, tuple[str, Session]] = {}
         for listed in self._listed(frames.KIND_SESSION):
             body = self._one(listed, Session, self._session_bodies)
-            if body is not None:
-                found[body.session_id] = (listed.name, body)
+            if body is None:
+                continue
+            if body.session_id in found:
+                raise _twin_error(found[body.session_id][0], listed.name)
+            found[body.session_id] = (listed.name, body)
         return found
 
     def packs(self) -> dict[PackId, int]:
@@ -265,6 +272,16 @@ def _are_in(wanted: Sequence[range], positions: Mapping[int, PackId]) -> bool:
     return all(len(run) <= len(positions) and all(at in positions for at in run) for run in wanted)
 
 
+def _twin_error(first: str, second: str) -> UpkeepRefusedError:
+    # The index objects of the session could not be opened with the wrong one, and whoever signed it
+    # could have the upkeep of a whole vault stop in the middle.
+    return UpkeepRefusedError(
+        f"'{first}' and '{second}' stand for one session, so nobody can say whose its packs are.",
+        hint="Nothing needed was deleted, and all restore points can be read. The key of a writer"
+        " was misused: 'holdfast verify' names the writers.",
+    )
+
+
 def check_understood(inventory: Inventory) -> None:
     """Refuse a vault with damage in what decides over what is needed.
 
@@ -299,6 +316,9 @@ def check_understood(inventory: Inventory) -> None:
             f"'{which}' is damaged, missing or not signed, so nobody can say what is needed.",
             hint=_HINT,
         )
+    for session_id in sorted(inventory.twins):
+        first, second, *_ = inventory.standing_for(session_id)
+        raise _twin_error(first.name, second.name)
     if inventory.listed.get(frames.KIND_MOVES):
         raise DamagedObjectError(
             "A newer Holdfast moved packs in this vault; this one cannot tell which are needed.",

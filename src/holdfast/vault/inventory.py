@@ -139,6 +139,8 @@ class Inventory:
     *damaged* are the names of all objects that were not used. *unattributed* are names of objects
     that were used although nobody can tell who signed them, because the keys for that are damaged
     or missing: good enough to say what damage touches, not to delete anything by.
+    *sessions* has one object for each session, *twins* the others that stand for the same one: a
+    stolen writer key can sign one, and only what was sealed tells which is true (5.6).
     *keys_in_doubt* is the name of an object that may be a key statement that counts and is not in
     the chain (vault-format.md 5.3).
     """
@@ -156,6 +158,7 @@ class Inventory:
     packlists: dict[SessionId, list[NamedPacklist]] = field(default_factory=dict)
     leases: dict[SessionId, dict[int, Lease]] = field(default_factory=dict)
     sessions: dict[SessionId, NamedSession] = field(default_factory=dict)
+    twins: dict[SessionId, list[NamedSession]] = field(default_factory=dict)
     forgets: dict[ObjectHash, Forget] = field(default_factory=dict)
     tombstones: dict[ObjectHash, Tombstone] = field(default_factory=dict)
     certificates: dict[ObjectHash, WriterCertificate] = field(default_factory=dict)
@@ -185,6 +188,14 @@ class Inventory:
         """Take note of an object that is not used."""
         self.findings.append(Finding(name, kind, detail))
         self.damaged.add(name)
+
+    def standing_for(
+        self, session_id: SessionId, writer_id: WriterId | None = None
+    ) -> tuple[NamedSession, ...]:
+        """Return every object that stands for a session; those of a writer, if one is named."""
+        first = self.sessions.get(session_id)
+        found = () if first is None else (first, *self.twins.get(session_id, ()))
+        return tuple(item for item in found if writer_id in {None, item.body.writer_id})
 
     def replaced(self) -> set[IndexId]:
         """Return the index objects that another one stands in for."""
@@ -516,12 +527,14 @@ def _take(  # noqa: C901 - one case for each kind
 
 
 def _take_session(listed: Listed, object_hash: ObjectHash, body: Session, found: Inventory) -> None:
-    if body.session_id in found.sessions:
-        found.report(
-            listed.name, ProblemKind.ADDITIONAL, "Another object stands for the same session."
-        )
+    taken = NamedSession(listed.name, object_hash, body)
+    first = found.sessions.setdefault(body.session_id, taken)
+    if first is taken:
         return
-    found.sessions[body.session_id] = NamedSession(listed.name, object_hash, body)
+    if first.name in found.unattributed:
+        # Nobody can tell who signed it: it must not stand before one that somebody did.
+        found.sessions[body.session_id], taken = taken, first
+    found.twins.setdefault(body.session_id, []).append(taken)
 
 
 def _read_quarantines(objects: ObjectStore, verifier: Verifier | None, found: Inventory) -> None:

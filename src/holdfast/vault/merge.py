@@ -73,7 +73,12 @@ class IndexMerger:
         if self._cache is not None:
             self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._cache, prefix="merge-") as folder:
-            index = OpenedIndex(Path(folder) / "index", self._ring, group_id, sessions)
+            index = OpenedIndex(
+                Path(folder) / "index",
+                self._ring,
+                group_id,
+                {key: (body,) for key, body in sessions.items()},
+            )
             for index_id in stand_in.replaces:
                 # What names nothing alive need not be opened; its session may be gone.
                 if stand_in.dead.issuperset(bodies[index_id].pack_ids):

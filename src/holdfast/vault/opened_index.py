@@ -5,7 +5,7 @@ opened earlier, and it answers with every place of a chunk, not with the first.
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -63,9 +63,9 @@ class OpenedIndex:
         folder: Path,
         ring: ReadRing,
         group_id: GroupId,
-        sessions: Mapping[SessionId, Session],
+        sessions: Mapping[SessionId, Sequence[Session]],
     ) -> None:
-        """*folder* must be empty; *sessions* are session objects whose signatures hold."""
+        """*folder* must be empty; *sessions* are all session objects whose signatures hold."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._ring = ring
@@ -88,11 +88,20 @@ class OpenedIndex:
         if body.presence_length > len(attachment):
             raise DamagedObjectError(f"'{loaded.name}' ends inside its presence part.")
         keys = self._ring.group(body.group_id).index_keys
-        presence_key = keys.get(body.epoch, _NO_SECRET)
-        presence = self._open(presence_key, "presence", loaded, attachment[: body.presence_length])
+        presence = self._opened(
+            "presence",
+            loaded,
+            lambda context: open_padded_box(
+                keys.get(body.epoch, _NO_SECRET),
+                context,
+                attachment[: body.presence_length],
+                sealed=self._ring.is_sealed,
+            ),
+        )
         table = check_presence(presence, body.row_count, len(body.pack_ids))
-        positions = self._open(
-            self._positions_key(body), "positions", loaded, attachment[body.presence_length :]
+        rest = attachment[body.presence_length :]
+        positions = self._opened(
+            "positions", loaded, lambda context: self._positions(body, context, rest)
         )
         check_positions(positions, presence, len(body.pack_ids))
         description = Description(
@@ -133,19 +142,24 @@ class OpenedIndex:
                 counts[number] += 1
         return counts
 
-    def _positions_key(self, body: IndexBody) -> Secret:
+    def _positions(self, body: IndexBody, context: bytes, box: Bytes) -> bytes:
         if body.positions_key is PositionsKey.READER:
-            return self._ring.reader_index_key(body.epoch)
-        session = self._sessions.get(body.session_id) if body.session_id else None
-        if session is None:
+            key = self._ring.reader_index_key(body.epoch)
+            return open_padded_box(key, context, box, sealed=self._ring.is_sealed)
+        sessions = self._sessions.get(body.session_id, ()) if body.session_id else ()
+        if not sessions:
             raise MissingObjectError("The session object of an index object is not at hand.")
-        return self._ring.session_keys(session).tree
+        return self._ring.open_in_session(sessions, context, box)
 
-    def _open(self, key: Secret, word: str, loaded: Loaded[IndexBody], box: Bytes) -> bytes:
+    def _opened(
+        self, word: str, loaded: Loaded[IndexBody], opened: Callable[[bytes], bytes]
+    ) -> bytes:
         body = loaded.body
         context = index_context(word, self._ring.vault_id, body.group_id, body.epoch)
         try:
-            return open_padded_box(key, context, box, sealed=self._ring.is_sealed)
+            return opened(context)
+        except MissingObjectError:
+            raise
         except (WrongKeyError, IntegrityError) as error:
             raise DamagedObjectError(
                 f"The {word} part of '{loaded.name}' does not open: {error.message}"

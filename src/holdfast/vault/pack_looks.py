@@ -31,7 +31,7 @@ from holdfast.format.packs import (
     Trailer,
     header_bytes,
 )
-from holdfast.format.session import CONTENT_BOTH, CONTENT_DATA, CONTENT_TREE
+from holdfast.format.session import CONTENT_BOTH, CONTENT_DATA, CONTENT_TREE, Session
 from holdfast.keys.keyring import GroupKeys, ReadRing
 from holdfast.storage.errors import StorageDeniedError, StorageUnavailableError
 from holdfast.vault.check_errors import PackContentError
@@ -107,12 +107,8 @@ class PackLook:
         owner = self.relations.positions.session_of.get(pack_id)
         if owner is not None and owner != header.session_id:
             return "Its header and the packlist name different sessions."
-        session = inventory.sessions.get(header.session_id)
-        if session is None:
-            return ""
-        body = session.body
-        stated = (header.epoch, header.commitment, header.sealed_session_key)
-        if stated != (body.epoch, body.commitment or bytes(32), body.sealed_session_key or b""):
+        standing = inventory.standing_for(header.session_id)
+        if standing and not any(_states(header, item.body) for item in standing):
             return "Its header and its session object state different keys."
         return ""
 
@@ -133,7 +129,7 @@ class OpeningPackLook(PackLook):
         self._row_counts = {
             name: index.row_counts(name) for index in indexes.values() for name in index.parts
         }
-        self._keys: dict[SessionId, SegmentKeys] = {}
+        self._keys: dict[tuple[SessionId, bytes], SegmentKeys] = {}
         self._groups: dict[GroupId, GroupKeys] = {}
         self._lock = threading.Lock()
 
@@ -151,7 +147,7 @@ class OpeningPackLook(PackLook):
                 salt=header.salt,
             )
             directory, end = _read_directory(cipher, header, data)
-            group = self._group_of(header.session_id)
+            group = self._group_of(header)
             _check_segments(cipher, header, directory, data[:end], group)
         except HoldfastError as error:
             yield Finding(name, ProblemKind.DAMAGED, error.message)
@@ -166,21 +162,18 @@ class OpeningPackLook(PackLook):
         yield from self._index_findings(pack_id, header, directory, group)
 
     def _session_keys(self, header: PackHeader) -> SegmentKeys:
-        session_id = header.session_id
+        claim = header.session_id, header.commitment
         with self._lock:
-            if session_id not in self._keys:
-                session = self.relations.inventory.sessions.get(session_id)
-                opened = (
-                    self._ring.pack_session_keys(header)
-                    if session is None
-                    else self._ring.session_keys(session.body)
-                )
-                self._keys[session_id] = SegmentKeys(opened.data, opened.tree)
-            return self._keys[session_id]
+            if claim not in self._keys:
+                standing = self.relations.inventory.standing_for(header.session_id)
+                opened = self._ring.pack_keys((item.body for item in standing), header)
+                self._keys[claim] = SegmentKeys(opened.data, opened.tree)
+            return self._keys[claim]
 
-    def _group_of(self, session_id: SessionId) -> GroupKeys:
-        session = self.relations.inventory.sessions.get(session_id)
-        group_id = next(iter(self._ring.groups)) if session is None else session.body.group_id
+    def _group_of(self, header: PackHeader) -> GroupKeys:
+        standing = self.relations.inventory.standing_for(header.session_id)
+        groups = (item.body.group_id for item in standing if _states(header, item.body))
+        group_id = next(groups, next(iter(self._ring.groups)))
         with self._lock:
             if group_id not in self._groups:
                 self._groups[group_id] = self._ring.group(group_id)
@@ -219,6 +212,12 @@ class OpeningPackLook(PackLook):
                     f"Its rows and the directory of pack {pack_id.hex()} disagree.",
                     (pack_id,),
                 )
+
+
+def _states(header: PackHeader, body: Session) -> bool:
+    """Tell whether a pack and a session object state the same key."""
+    stated = (header.epoch, header.commitment, header.sealed_session_key)
+    return stated == (body.epoch, body.commitment or bytes(32), body.sealed_session_key or b"")
 
 
 def _read_directory(

@@ -9,7 +9,6 @@ from typing import Final
 
 from holdfast.base.errors import HoldfastError, IntegrityError, KeysError
 from holdfast.base.ids import ObjectHash, PointId, SeriesId, WriterId
-from holdfast.crypto.boxes import open_padded_box
 from holdfast.format import frames, names
 from holdfast.format.errors import FormatError
 from holdfast.format.maintenance import Forget, ForgottenPoint
@@ -517,10 +516,10 @@ def _refs_exist(vault: Vault, body: Point) -> bool:
 
 def _record(vault: ReadableVault, loaded: Loaded[Point]) -> PointRecord:
     body = loaded.body
-    session = vault.verifier.session(body.session_id, body.writer_id)
-    key = vault.session_keys(session).tree
-    context = record_context(vault, body)
-    content = open_padded_box(key, context, loaded.stored.attachment, sealed=vault.is_sealed)
+    sessions = vault.verifier.sessions(body.session_id, body.writer_id)
+    content = vault.ring.open_in_session(
+        (item.body for item in sessions), record_context(vault, body), loaded.stored.attachment
+    )
     try:
         record = PointRecord.from_bytes(content)
         record.check_against(vault.vault_id, body)

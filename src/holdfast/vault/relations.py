@@ -109,6 +109,11 @@ class Relations:
                         self.disputes[name] = f"It names {_ANOTHERS}"
         for body in self.active.values():
             self.indexed.update(body.pack_ids)
+        self._standing: Final = {
+            item.name
+            for session_id in inventory.sessions
+            for item in inventory.standing_for(session_id)
+        }
         self.needs: Final = {
             refs_hash: self.positions.needs(body) for refs_hash, body in inventory.refs.items()
         }
@@ -162,7 +167,9 @@ class Relations:
             case frames.KIND_WRITER:
                 return self._signed_under(parsed.hash)
             case frames.KIND_SESSION | frames.KIND_PACKLIST if parsed.session_id is not None:
-                return self.points_drawing_on(parsed.session_id)
+                # A session object that is whole touches nothing by not being the only one.
+                is_whole = name in self._standing
+                return NOBODY if is_whole else self.points_drawing_on(parsed.session_id)
             case frames.KIND_PACK if parsed.hash is not None:
                 return self.points_needing(PackId(parsed.hash))
             case frames.KIND_INDEX:

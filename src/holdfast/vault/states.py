@@ -7,7 +7,7 @@ read it also maintains it. A writer key makes it writable, and opens nothing.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from holdfast.base.clock import Clock
 from holdfast.base.errors import HoldfastError, IntegrityError
@@ -17,13 +17,12 @@ from holdfast.base.secrets import Secret
 from holdfast.core import IndexKeys, NodeRule, Parameters, ReadKeys
 from holdfast.format import frames, names
 from holdfast.format.errors import UnsupportedFormatError
-from holdfast.format.session import Session
 from holdfast.format.statement import ReuseRule
 from holdfast.format.vault_object import VaultObject
 from holdfast.format.writer import WriterClass
 from holdfast.keys.doubts import read_chain
 from holdfast.keys.errors import NoSuchWayInError, WrongPasswordError
-from holdfast.keys.keyring import GroupKeys, ReadRing, SessionKeys
+from holdfast.keys.keyring import GroupKeys, ReadRing
 from holdfast.keys.opening import open_ring
 from holdfast.keys.statements import KeyChain
 from holdfast.keys.unlockers import Unlocker
@@ -35,7 +34,7 @@ from holdfast.vault.errors import (
     NotAllowedError,
 )
 from holdfast.vault.local import KnownVault, KnownVaults, LocalFolders, WriterKey
-from holdfast.vault.objects import Loaded, ObjectStore
+from holdfast.vault.objects import ObjectStore
 from holdfast.vault.repository import Repository
 from holdfast.vault.trust import Authority, Maintainer, Verifier
 
@@ -265,10 +264,6 @@ class ReadableVault(Vault):
         """Who signs what upkeep writes."""
         return Authority(self.ring.authority_seed())
 
-    def session_keys(self, session: Loaded[Session]) -> SessionKeys:
-        """Return the keys of a verified session."""
-        return self.ring.session_keys(session.body)
-
     def index_keys(self, group_id: GroupId) -> IndexKeys:
         """Return what opens the whole index of a group; session keys are opened when asked for."""
         return IndexKeys(
@@ -288,7 +283,8 @@ class ReadableVault(Vault):
         Those of other sessions are opened when they are asked for.
 
         Raises:
-            IntegrityError, KeysError: a session's object is missing, damaged or does not open.
+            IntegrityError, KeysError: a session's object is missing, damaged or does not open. Of
+                several for one session, one that opens is enough.
         """
         group = self.ring.group(group_id)
         keys = _SessionKeys(self)
@@ -303,21 +299,25 @@ class ReadableVault(Vault):
         )
 
 
-class _SessionKeys(Mapping[bytes, Secret]):
-    """Session keys by session id, each opened when it is asked for. Absent if it cannot be."""
+class _SessionKeys(Mapping[bytes, Sequence[Secret]]):
+    """Session keys by session id, opened when they are asked for. Absent if none can be.
+
+    A session has one, unless somebody signed a second object for the session of another.
+    """
 
     def __init__(self, vault: ReadableVault) -> None:
         self._vault = vault
-        self._opened: dict[bytes, Secret] = {}
+        self._opened: dict[bytes, tuple[Secret, ...]] = {}
 
-    def opened(self, session_id: bytes) -> Secret:
-        """Return a session's key, or raise why it does not open."""
+    def opened(self, session_id: bytes) -> tuple[Secret, ...]:
+        """Return what may be a session's key, or raise why it does not open."""
         if session_id not in self._opened:
-            session = find_session(self._vault, SessionId(session_id))
-            self._opened[session_id] = self._vault.session_keys(session).key
+            sessions = self._vault.verifier.sessions(SessionId(session_id))
+            keys = self._vault.ring.all_session_keys(item.body for item in sessions)
+            self._opened[session_id] = tuple(item.key for item in keys)
         return self._opened[session_id]
 
-    def __getitem__(self, session_id: bytes) -> Secret:
+    def __getitem__(self, session_id: bytes) -> tuple[Secret, ...]:
         try:
             return self.opened(session_id)
         except HoldfastError as error:
@@ -395,22 +395,3 @@ def read_statements(objects: ObjectStore) -> dict[str, bytes]:
             # As good as damaged: where it stands decides whether it may count.
             found[listed.name] = b""
     return found
-
-
-def find_session(vault: Vault, session_id: SessionId) -> Loaded[Session]:
-    """Return the session object with this id, whoever its writer is.
-
-    Raises:
-        MissingObjectError: there is none.
-        DamagedObjectError, SignatureError: there is one, and it cannot be believed.
-    """
-    failure: HoldfastError | None = None
-    for listed in vault.objects.list(frames.KIND_SESSION, session_id=session_id):
-        try:
-            loaded: Loaded[Any] = vault.objects.load(listed.name, Session)
-            return vault.verifier.session(session_id, loaded.body.writer_id)
-        except HoldfastError as error:
-            failure = error
-    raise failure or MissingObjectError(
-        f"There is no session object of session {session_id.hex()}."
-    )

@@ -12,7 +12,6 @@ from holdfast.core.python.leaves import Leaf
 from holdfast.core.python.nodes import check_child, decode_node
 from holdfast.core.python.segments import PackCipher
 from holdfast.core.python.segments import SessionKeys as SegmentKeys
-from holdfast.crypto.boxes import open_padded_box
 from holdfast.crypto.hashing import keyed_hash
 from holdfast.crypto.suites import SUITES
 from holdfast.format import names
@@ -65,7 +64,7 @@ class TreeCheck:
         self._reached: dict[bytes, Reach] = {}
         self._kept: dict[Reach, Reach] = {}
         self._ciphers: dict[PackId, PackCipher] = {}
-        self._keys: dict[SessionId, SegmentKeys] = {}
+        self._keys: dict[tuple[SessionId, bytes], SegmentKeys] = {}
         self.findings: list[Finding] = []
 
     @property
@@ -111,8 +110,8 @@ class TreeCheck:
             self.findings.append(Finding(name, ProblemKind.CONTRADICTION, detail))
 
     def _record(self, name: str, point: Point) -> PointRecord:
-        session = self._relations.inventory.sessions.get(point.session_id)
-        if session is None:
+        standing = self._relations.inventory.standing_for(point.session_id, point.writer_id)
+        if not standing:
             folder = names.sessions_prefix(self._objects.vault_id, point.session_id)
             raise _UnreachableError(
                 Finding(folder, ProblemKind.MISSING, "A restore point is sealed under its key.")
@@ -128,11 +127,8 @@ class TreeCheck:
                 struct.pack(">Q", point.counter),
             )
         )
-        opened = open_padded_box(
-            self._ring.session_keys(session.body).tree,
-            context,
-            loaded.stored.attachment,
-            sealed=self._ring.is_sealed,
+        opened = self._ring.open_in_session(
+            (item.body for item in standing), context, loaded.stored.attachment
         )
         record = PointRecord.from_bytes(opened)
         record.check_against(self._objects.vault_id, point)
@@ -274,15 +270,12 @@ class TreeCheck:
         return self._ciphers[pack_id]
 
     def _session_keys(self, session_id: SessionId, header: PackHeader) -> SegmentKeys:
-        if session_id not in self._keys:
-            session = self._relations.inventory.sessions.get(session_id)
-            opened = (
-                self._ring.pack_session_keys(header)
-                if session is None
-                else self._ring.session_keys(session.body)
-            )
-            self._keys[session_id] = SegmentKeys(opened.data, opened.tree)
-        return self._keys[session_id]
+        claim = session_id, header.commitment
+        if claim not in self._keys:
+            standing = self._relations.inventory.standing_for(session_id)
+            opened = self._ring.pack_keys((item.body for item in standing), header)
+            self._keys[claim] = SegmentKeys(opened.data, opened.tree)
+        return self._keys[claim]
 
 
 class _UnreachableError(Exception):

@@ -67,7 +67,7 @@ class Verifier:
         self._chain = chain
         self._objects = objects
         self._certificates: dict[ObjectHash, ValidCertificate] = {}
-        self._sessions: dict[tuple[SessionId, WriterId], Loaded[Session]] = {}
+        self._sessions: dict[tuple[SessionId, WriterId | None], tuple[Loaded[Session], ...]] = {}
         self._session_names: dict[SessionId, list[str]] | None = None
         self._all_certificates: list[ValidCertificate] | None = None
 
@@ -103,10 +103,14 @@ class Verifier:
             self._all_certificates = found
         return self._all_certificates
 
-    def session(self, session_id: SessionId, writer_id: WriterId) -> Loaded[Session]:
-        """Return a session object of this writer, its signature checked.
+    def sessions(
+        self, session_id: SessionId, writer_id: WriterId | None = None
+    ) -> tuple[Loaded[Session], ...]:
+        """Return the objects that stand for a session, their signatures checked; those of a writer.
 
-        Nobody else's object under the same session id counts.
+        There is one, unless somebody signed a second one for the session of another (5.6). Who
+        relies on them tries each. Their number has no limit, behind which a writer could hide the
+        true one; each is read once, and costs whoever put it as much as it costs here.
 
         Raises:
             MissingObjectError: there is none.
@@ -116,20 +120,32 @@ class Verifier:
         if key in self._sessions:
             return self._sessions[key]
         failure: HoldfastError | None = None
+        found: list[Loaded[Session]] = []
         for name in self._names_of(session_id):
             try:
                 loaded = self._objects.load(name, Session)
-                if loaded.body.session_id != session_id or loaded.body.writer_id != writer_id:
+                if loaded.body.session_id != session_id:
+                    continue
+                if writer_id is not None and loaded.body.writer_id != writer_id:
                     continue
                 self.check_session(loaded)
             except HoldfastError as error:
+                if error.retryable:
+                    # It may be the true one.
+                    raise
                 failure = error
                 continue
-            self._sessions[key] = loaded
-            return loaded
-        raise failure or MissingObjectError(
-            f"There is no session object of session {session_id.hex()}."
-        )
+            found.append(loaded)
+        if not found:
+            raise failure or MissingObjectError(
+                f"There is no session object of session {session_id.hex()}."
+            )
+        self._sessions[key] = tuple(found)
+        return self._sessions[key]
+
+    def session(self, session_id: SessionId, writer_id: WriterId) -> Loaded[Session]:
+        """Return the first of :meth:`sessions`, for who only asks whether there is one."""
+        return self.sessions(session_id, writer_id)[0]
 
     def know_session(self, loaded: Loaded[Session]) -> None:
         """Check a session object that is at hand; it is not asked for again.
@@ -138,7 +154,7 @@ class Verifier:
             SignatureError, IntegrityError: it cannot be believed.
         """
         self.check_session(loaded)
-        self._sessions[loaded.body.session_id, loaded.body.writer_id] = loaded
+        self._sessions[loaded.body.session_id, loaded.body.writer_id] = (loaded,)
 
     def expect_sessions(self) -> None:
         """List all sessions once, because many of them will be asked for; new ones are missed."""
@@ -198,9 +214,10 @@ class Verifier:
 
     def check_of_session(self, loaded: Loaded[Any]) -> None:
         """Check a packlist, refs or a session's index object: its session's writer signed it."""
-        session = self.session(loaded.body.session_id, loaded.body.writer_id).body
-        certificate = self.certificate(session.certificate_hash).body
-        self._check_signature(loaded, certificate.signing_public_key)
+        sessions = self.sessions(loaded.body.session_id, loaded.body.writer_id)
+        certificates = {session.body.certificate_hash for session in sessions}
+        keys = [self.certificate(item).body.signing_public_key for item in certificates]
+        self._check_signature(loaded, *keys)
 
     def check_point(self, loaded: Loaded[Point]) -> None:
         """Check a restore point: its writer's, under the certificate and statement it names."""

@@ -1,7 +1,7 @@
 """Read what is stored, open it, and recompute every id (``holdfast verify``)."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from holdfast.base.errors import HoldfastError, KeysError
@@ -124,6 +124,9 @@ def open_indexes(
     return indexes
 
 
-def session_bodies(inventory: Inventory) -> Mapping[SessionId, Session]:
+def session_bodies(inventory: Inventory) -> Mapping[SessionId, Sequence[Session]]:
     """Return the session objects that are whole and signed."""
-    return {session_id: item.body for session_id, item in inventory.sessions.items()}
+    return {
+        session_id: tuple(item.body for item in inventory.standing_for(session_id))
+        for session_id in inventory.sessions
+    }

@@ -30,7 +30,7 @@ SESSION = SessionId(b"s" * 16)
 WRITER = WriterId(b"w" * 16)
 INDEX_KEY = Secret(b"i" * 32)
 SESSION_KEY = Secret(b"k" * 32)
-KEYS = IndexKeys(VAULT, GROUP, {0: INDEX_KEY}, {SESSION: SESSION_KEY}, {})
+KEYS = IndexKeys(VAULT, GROUP, {0: INDEX_KEY}, {SESSION: (SESSION_KEY,)}, {})
 WRITER_KEYS = IndexKeys(VAULT, GROUP, {0: INDEX_KEY}, {}, {})
 
 
@@ -235,7 +235,7 @@ def test_the_object_of_a_session_hides_nothing_of_another_session(
     """It replaces objects of its own session only, and drops its own packs only (section 7)."""
     name, data = seal(*build([(1, 0, 0)], [1]).finish())
     hostile = seal(b"", 0, b"", b"", drops=(pack_id(1),), replaces=(name,), session=other)
-    keys = replace(KEYS, session_keys={SESSION: SESSION_KEY, other: SESSION_KEY})
+    keys = replace(KEYS, session_keys={SESSION: (SESSION_KEY,), other: (SESSION_KEY,)})
     index = PythonIndex(tmp_path, keys)
     index.add([(name, data), hostile])
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from doubles.clock import ManualClock
 from doubles.vaults import TestVault, make_machine, make_vault, storing
-from holdfast.base.ids import IndexId, PackId
+from holdfast.base.ids import IndexId, ObjectHash, PackId
 from holdfast.core import Run, Writer, Written
 from holdfast.format import frames, names
 from holdfast.format.frames import Sign
@@ -18,7 +19,9 @@ from holdfast.format.point import Point, Refs
 from holdfast.format.session import Lease, Packlist, Session
 from holdfast.format.tables import Body
 from holdfast.format.writer import WriterClass
+from holdfast.keys.changes import new_writer
 from holdfast.keys.errors import CertificateError
+from holdfast.keys.writers import WriterIdentity
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.errors import DamagedObjectError, NotAllowedError, WrongSignerError
 from holdfast.vault.forget import apply_forget, plan_forget
@@ -120,6 +123,38 @@ def test_nobody_else_can_stand_in_for_a_session(vault: TestVault, tmp_path: Path
     verifier = vault.closed().verifier
     found = verifier.session(session.session_id, session.writer_id)
     assert found.body.writer_id == session.writer_id
+
+
+@pytest.mark.parametrize("kind", [frames.KIND_PACKLIST, frames.KIND_REFS, frames.KIND_INDEX])
+def test_a_second_session_object_of_its_writer_revokes_nothing(vault: TestVault, kind: int) -> None:
+    """It names another certificate of the writer, with another key, and sorts before the first."""
+    readable, random = vault.readable(), vault.machine.random
+    first_one = first(vault, frames.KIND_SESSION)
+    true = first_one.body
+    assert isinstance(true, Session)
+    seed = WriterIdentity.fresh(vault.vault_id, random).seed
+    identity = WriterIdentity(vault.vault_id, true.writer_id, seed)
+    made = new_writer(
+        readable.chain,
+        readable.ring,
+        identity.public,
+        name="here",
+        clock=vault.machine.clock,
+        random=random,
+    )
+    vault.backend.put(made.name, made.data)
+    certificate = ObjectHash(bytes.fromhex(made.name.rpartition("/")[2]))
+    for time in count(true.time):
+        body = replace(true, certificate_hash=certificate, time=time)
+        data = frames.build(
+            frames.KIND_SESSION, body.to_body(), sign=identity.sign, vault_id=vault.vault_id
+        )
+        if frames.object_hash(data) < first_one.hash:
+            break
+    name = names.session_name(vault.vault_id, true.session_id, frames.object_hash(data))
+    vault.backend.put(name, data)
+
+    vault.closed().verifier.check(first(vault, kind))
 
 
 def test_a_writer_that_is_no_maintainer_forgets_nothing(vault: TestVault) -> None:

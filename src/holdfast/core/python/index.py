@@ -36,6 +36,7 @@ from holdfast.core.python.index_parts import (
 from holdfast.core.python.index_tables import merge_parts
 from holdfast.crypto import hkdf
 from holdfast.crypto.boxes import open_padded_box
+from holdfast.crypto.errors import WrongKeyError
 from holdfast.format import frames
 from holdfast.format.index_body import IndexBody, PositionsKey
 
@@ -154,10 +155,10 @@ class PythonIndex:
             )
             write_part(self._folder, name, description, presence, table)
             self._parts[name] = Part(self._folder, name)
-        secret = self._positions_secret(body)
-        if secret is not None or not keys.is_sealed:
+        secrets = self._positions_secrets(body)
+        if secrets:
             rest = attachment[body.presence_length :]
-            positions = self._open(secret, "positions", body.epoch, rest)
+            positions = self._open_any(secrets, "positions", body.epoch, rest)
             check_positions(positions, presence, len(body.pack_ids))
             replace_file(self._folder / f"{name.hex()}.positions", positions)
 
@@ -172,13 +173,28 @@ class PythonIndex:
         secret = Secret(b"") if key is None else key
         return open_padded_box(secret, context, box, sealed=keys.is_sealed)
 
-    def _positions_secret(self, body: IndexBody) -> Secret | None:
+    def _open_any(
+        self, secrets: Sequence[Secret | None], word: str, epoch: int, box: memoryview
+    ) -> bytes:
+        """Open a box with the one of *secrets* that it was sealed under."""
+        for secret in secrets[:-1]:
+            with suppress(WrongKeyError):
+                return self._open(secret, word, epoch, box)
+        return self._open(secrets[-1], word, epoch, box)
+
+    def _positions_secrets(self, body: IndexBody) -> Sequence[Secret | None]:
+        """Return what the positions may be sealed under; empty if that is not at hand."""
+        keys = self._keys
+        if not keys.is_sealed:
+            return (None,)
         if body.positions_key is PositionsKey.READER:
-            return self._keys.reader_index_keys.get(body.epoch)
-        session_key = self._keys.session_keys.get(body.session_id or b"")
-        if session_key is None or not self._keys.is_sealed:
-            return None
-        return hkdf.derive_secret(session_key, self._keys.vault_id, "tree", body.session_id or b"")
+            secret = keys.reader_index_keys.get(body.epoch)
+            return () if secret is None else (secret,)
+        session_id = body.session_id or b""
+        return [
+            hkdf.derive_secret(session_key, keys.vault_id, "tree", session_id)
+            for session_key in keys.session_keys.get(session_id, ())
+        ]
 
     def drop(self, names: Sequence[IndexId]) -> None:
         """Forget objects that are replaced or gone; those that are not here are ignored."""

@@ -7,13 +7,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from hmac import compare_digest
 from typing import Final, Protocol
 
 from blake3 import blake3
 
 from holdfast.base.errors import IntegrityError
 from holdfast.base.ids import PackId, SessionId
+from holdfast.base.secrets import Secret
 from holdfast.base.sizes import KIB
 from holdfast.core.face import Bytes, ReadKeys
 from holdfast.core.python.index import Location
@@ -136,7 +136,8 @@ class SegmentReader:
         self._node_id_key: Final = keys.node_id_key.reveal()
         self._locator_key: Final = keys.locator_key.reveal()
         self._places: Final = places
-        self._derived: dict[bytes, tuple[SessionKeys, bytes]] = {}
+        self._derived: dict[bytes, dict[bytes, SessionKeys]] = {}
+        """For each session, what its key may be, by commitment."""
         self._ciphers: OrderedDict[PackId, tuple[PackCipher, bytes]] = OrderedDict()
         self._threads: Final = max(1, threads)
         self._pool: ThreadPoolExecutor | None = None
@@ -304,8 +305,8 @@ class SegmentReader:
         # Before its key is asked for: a flipped bit is damage, not a key that is missing.
         if session_id is not None and session_id != header.session_id:
             raise _of_another_session(pack_id)
-        keys, commitment = self._session(header.session_id)
-        if not compare_digest(commitment, header.commitment):
+        keys = self._session(header.session_id).get(header.commitment)
+        if keys is None:
             raise PackHeaderError(f"pack {pack_id.hex()} commits to another session key")
         cipher = PackCipher(
             self.suite,
@@ -319,21 +320,27 @@ class SegmentReader:
             self._ciphers.popitem(last=False)
         return cipher
 
-    def _session(self, session_id: SessionId) -> tuple[SessionKeys, bytes]:
+    def _session(self, session_id: SessionId) -> dict[bytes, SessionKeys]:
         known = self._derived.get(session_id)
         if known is None:
-            secret = self._session_keys.get(session_id)
-            if secret is None:
+            secrets = self._session_keys.get(session_id)
+            if not secrets:
                 raise SessionKeyMissingError(
                     f"the key of session {session_id.hex()} is not at hand"
                 )
-            commitment = bytes(32)
-            if self.suite.key_bytes:
-                prk = hkdf.extract(session_id, secret.reveal())
-                commitment = hkdf.expand(prk, b"holdfast/0 commitment", 32)
-            keys = SessionKeys.derive(secret, self._vault_id, session_id)
-            known = self._derived[session_id] = (keys, commitment)
+            known = self._derived[session_id] = {
+                self._commitment(session_id, secret): SessionKeys.derive(
+                    secret, self._vault_id, session_id
+                )
+                for secret in secrets
+            }
         return known
+
+    def _commitment(self, session_id: SessionId, secret: Secret) -> bytes:
+        if not self.suite.key_bytes:
+            return bytes(32)
+        prk = hkdf.extract(session_id, secret.reveal())
+        return hkdf.expand(prk, b"holdfast/0 commitment", 32)
 
 
 def _of_another_session(pack_id: PackId) -> PackHeaderError:
