@@ -183,9 +183,10 @@ def run_and_kill(
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
-    after = [moment for _, moment in told[1:]] + [ended]
+    after = [*(moment for _, moment in told[1:]), ended]
     spent: dict[str, float] = {}
-    for (name, begun), end in zip(told, after, strict=True):
+    # A command that has nothing to do tells no phase.
+    for (name, begun), end in zip(told, after, strict=False):
         if code == 0 or end is not ended:
             spent[name] = spent.get(name, 0.0) + end - begun
     return Death(told[-1][0] if told else "", code, spent, err)

@@ -168,7 +168,7 @@ def _kill_forget(arena: Arena) -> bool:
 
 
 def _kill_gc(arena: Arena) -> bool:
-    """There is always something to collect: dropped points, and what a killed backup left."""
+    """There is something to collect nearly always: dropped points, what a killed backup left."""
     arena.source.change()
     run_and_kill(arena.holdfast, arena.backup, phase=arena.chance.choice(("index", "refs")))
     arena.backed_up()
