@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -194,20 +196,38 @@ def test_a_repository_that_takes_no_writes_refuses_a_backup(filled: CommandLine)
     assert restored.code == 0
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("mount") is None, reason="mounting a tmpfs needs root"
-)
-def test_a_full_disk_is_said_and_leaves_everything_readable(holdfast: CommandLine) -> None:
-    """The point before is whole, and after making room the same command succeeds."""
-    holdfast.repository.mkdir()
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """Mount a file system of 12 MiB on *folder*."""
+    folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(holdfast.repository)],
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)],
         check=False,
         capture_output=True,
     )
     if mounted.returncode:
         pytest.skip("mounting a tmpfs needs root")
     try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(path: Path, but_for_bytes: int) -> None:
+    """Let the file *path* take what is left of its file system, *but_for_bytes*."""
+    found = os.statvfs(path.parent)
+    path.write_bytes(bytes(found.f_bavail * found.f_frsize - but_for_bytes))
+
+
+needs_mount = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("mount") is None, reason="mounting a tmpfs needs root"
+)
+
+
+@needs_mount
+def test_a_full_disk_is_said_and_leaves_everything_readable(holdfast: CommandLine) -> None:
+    """The point before is whole, and after making room the same command succeeds."""
+    with small_disk(holdfast.repository):
         holdfast.init()
         source = holdfast.source()
         holdfast.done("backup", source, password=False)
@@ -215,14 +235,73 @@ def test_a_full_disk_is_said_and_leaves_everything_readable(holdfast: CommandLin
 
         full = holdfast("backup", source)
         assert full.code == 1
-        assert "No space left" in full.err
+        assert f"The repository at '{holdfast.repository}' has no room left. [H210]" in full.err
+        assert ".spool" not in full.err
         assert len(holdfast.done("points", "--json").document["points"]) == 1
         holdfast.done("verify")
         (source / "big").unlink()
         holdfast.done("gc", "--yes")
         holdfast.done("backup", source, password=False)
-    finally:
-        subprocess.run(["umount", str(holdfast.repository)], check=True)
+
+
+@needs_mount
+def test_a_full_disk_takes_no_repository_and_nothing_is_left_of_it(holdfast: CommandLine) -> None:
+    """However far it came; with room the same command makes one."""
+    with small_disk(holdfast.folder / "disk") as disk:
+        repository = disk / "deep" / "repository"
+        for free_bytes in (0, 4096, 8192, 12288):
+            fill(disk / "other", free_bytes)
+            full = holdfast("init", "-r", repository, password=True)
+            assert full.code == 1
+            assert f"There is no room for a repository at '{repository}'. [H210]" in full.err
+            assert [path.name for path in disk.iterdir()] == ["other"]
+            assert not list(holdfast.home.glob(".config/holdfast/writers/*"))
+            (disk / "other").unlink()
+
+        holdfast.done("init", "-r", repository)
+
+
+@needs_mount
+def test_a_disk_that_others_filled_needs_little_room_for_upkeep(holdfast: CommandLine) -> None:
+    """Each command that finds none says so and changes nothing; 64 KiB are enough here."""
+    with small_disk(holdfast.folder / "disk") as disk:
+        holdfast.environment["HOLDFAST_REPOSITORY"] = str(disk / "repository")
+        holdfast.init()
+        for name in ("first", "second"):
+            source = holdfast.source(only=name.encode() + os.urandom(3_000_000))
+            holdfast.done("backup", source, password=False)
+        fill(disk / "other", 0)
+        before = snapshot(disk)
+        for words in (["backup", source], ["forget", "latest", "--yes"]):
+            full = holdfast(*words, password=True)
+            assert full.code == 1
+            assert "has no room left. [H210]" in full.err
+            assert snapshot(disk) == before
+        assert holdfast("prune", "--keep-last", "1", "--yes", password=True).code == 1
+        assert snapshot(disk) == before
+
+        os.truncate(disk / "other", (disk / "other").stat().st_size - 65_536)
+        holdfast.done("prune", "--keep-last", "1", "--yes")
+        assert holdfast.done("gc", "--yes", "--json").document["packs"] == 1
+        holdfast.done("verify")
+
+
+def test_gc_clears_what_a_killed_backup_left_before_all_else(filled: CommandLine) -> None:
+    """Packs that were growing when it died take room that upkeep may need."""
+    (vault,) = filled.repository.glob("vaults/*")
+    for session in ("dead", "of another machine"):
+        name = hashlib.sha256(session.encode()).hexdigest()[:32]
+        left = filled.repository / ".spool" / name / "pack-1"
+        left.parent.mkdir(parents=True)
+        left.write_bytes(b"half a pack")
+        if session == "dead":
+            alive = filled.home / ".local/state/holdfast" / vault.name / "alive" / name
+            alive.parent.mkdir(parents=True, exist_ok=True)
+            alive.touch()
+
+    filled.done("gc", "--yes")
+
+    assert [path.parent.name for path in filled.repository.glob(".spool/*/*")] == [name]
 
 
 def test_ctrl_c_ends_in_one_sentence_and_the_next_run_goes_on(ready: CommandLine) -> None:

@@ -1,5 +1,6 @@
 """Errors of runs: codes H58x."""
 
+import errno
 from pathlib import Path
 from typing import Self
 
@@ -19,14 +20,18 @@ class SpoolError(SourceError):
     """The spool folder, where packs grow until they are stored, cannot be written."""
 
     code = "H581"
+    is_full: bool = False
+    """Whether the file system of the folder has no room, or the user's quota is used up."""
 
     @classmethod
     def of(cls, path: Path, error: OSError) -> Self:
         """Say what the operating system said of a file or folder."""
-        return cls(
+        made = cls(
             f"'{path}' cannot be written: {error.strerror}",
             hint="Free some space there, and check that this user may write there.",
         )
+        made.is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        return made
 
 
 class StreamError(SourceError):

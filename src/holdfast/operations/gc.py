@@ -1,7 +1,9 @@
 """Free the space that no restore point needs."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
+from holdfast.base.errors import StorageError
 from holdfast.base.ids import SessionId
 from holdfast.base.progress import Listener, Progress
 from holdfast.operations.context import Context
@@ -10,6 +12,7 @@ from holdfast.storage.interface import local_files
 from holdfast.vault.gc import GcPlan, GcResult, Patience, apply_gc, plan_gc
 from holdfast.vault.gc_apply import SPOOL_AGE_SECONDS
 from holdfast.vault.leases import SILENCE_SECONDS
+from holdfast.vault.sessions import clear_after_the_dead
 from holdfast.vault.states import ClosedVault
 
 
@@ -44,6 +47,8 @@ def run(request: GcRequest, context: Context, listener: Listener) -> GcResult:
     """
     with opened(request.address, context) as closed:
         vault = unlocked(closed, context)
+        # First, as what comes next needs a little room.
+        _clear_what_died(closed)
         done = context.folders.with_scratch(
             closed.vault_id,
             lambda cache: apply_gc(
@@ -66,9 +71,15 @@ def sweep(request: GcRequest, context: Context) -> int:
     Needs no key. Returns how many there were.
     """
     with opened(request.address, context) as closed:
+        _clear_what_died(closed)
         context.folders.drop_dead(closed.vault_id, closed.stored_sessions)
         local = local_files(closed.objects.backend)
         return 0 if local is None else local.sweep(SPOOL_AGE_SECONDS)
+
+
+def _clear_what_died(closed: ClosedVault) -> None:
+    with suppress(StorageError):
+        clear_after_the_dead(closed)
 
 
 def _patience(request: GcRequest, closed: ClosedVault, context: Context) -> Patience:

@@ -1,8 +1,11 @@
 """Make a repository: a folder, a vault in it, ways in, and this machine's write-only key."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from holdfast.base.errors import HoldfastError
 from holdfast.crypto.passwords import FLOOR_PARAMETERS, KdfParameters, calibrate
 from holdfast.format.names import parse_name
 from holdfast.format.statement import SlotKind
@@ -14,7 +17,8 @@ from holdfast.operations.ciphers import EncryptionWish
 from holdfast.operations.context import Context
 from holdfast.operations.errors import CipherError
 from holdfast.operations.kit import KitPage, page_of
-from holdfast.storage.address import created_backend
+from holdfast.storage.address import created_backend, parse_address
+from holdfast.storage.errors import StorageFullError
 from holdfast.vault.local import WriterKey
 from holdfast.vault.repository import create_repository, prepare_place
 from holdfast.vault.states import ClosedVault
@@ -52,15 +56,20 @@ def run(request: InitRequest, context: Context) -> Initialised:
     """Make the repository.
 
     The place is looked at before anybody is asked for a password. After a power cut the same call
-    succeeds. A refusal leaves no folder behind that was not there before.
+    succeeds. A refusal leaves nothing behind that was not there before.
 
     Raises:
         RepositoryExistsError, ForeignFolderError: the place is taken. Nothing was changed.
         CipherError, KeyRequestError: the wish makes no sense. Nothing was changed.
+        StorageError: the storage failed, or is full. What was put there has been removed again, as
+            far as it let that happen.
     """
     template = request.encryption.vault_object()
     check(request, context)
-    with created_backend(request.address, clock=context.clock, random=context.random) as backend:
+    with (
+        _room_at(request.address),
+        created_backend(request.address, clock=context.clock, random=context.random) as backend,
+    ):
         prepare_place(backend, context.clock)
         ways = _ways_in(request, context, is_sealed=template.suite != 0)
         change = new_vault(
@@ -84,12 +93,17 @@ def run(request: InitRequest, context: Context) -> Initialised:
         key = WriterKey(vault_id, writer.writer_id, writer.seed, parsed.hash, backend.address)
         path = context.folders.writer_key(vault_id)
         key.save(path)
-        repository = create_repository(
-            backend,
-            [*change.objects, certificate],
-            clock=context.clock,
-            random=context.random,
-        )
+        try:
+            repository = create_repository(
+                backend,
+                [*change.objects, certificate],
+                clock=context.clock,
+                random=context.random,
+            )
+        except (HoldfastError, KeyboardInterrupt):
+            with suppress(OSError):
+                path.unlink()
+            raise
         context.machine.known.forget_address(backend.address)
         closed = ClosedVault.load(repository, vault_id, context.machine)
         kit = page_of(backend.address, change.chain, change.ring, closed.slots(), context)
@@ -102,6 +116,18 @@ def run(request: InitRequest, context: Context) -> Initialised:
             writer_key=path,
             kit=kit,
         )
+
+
+@contextmanager
+def _room_at(address: str) -> Iterator[None]:
+    """Say that a full storage takes no new repository; it has no restore points to drop."""
+    try:
+        yield
+    except StorageFullError as error:
+        raise StorageFullError(
+            f"There is no room for a repository at '{parse_address(address).path.absolute()}'.",
+            hint="Make some room there or choose another place, and run 'holdfast init' again.",
+        ) from error
 
 
 def check(request: InitRequest, context: Context) -> None:

@@ -4,6 +4,7 @@ Without a path, the original full path is rebuilt below the target. With a path,
 lands in the target. In place, everything goes where it came from.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -276,7 +277,10 @@ def patterns(lines: Sequence[str]) -> tuple[bytes, ...]:
 
 def _target_error(path: bytes, error: OSError) -> TargetError:
     reason = error.strerror or type(error).__name__
-    return TargetError(f"The target '{_shown(path)}' cannot be used: {reason}.")
+    hint = None
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        hint = "Make room there, or let --to name a folder elsewhere."
+    return TargetError(f"The target '{_shown(path)}' cannot be used: {reason}.", hint=hint)
 
 
 def _shown(path: bytes) -> str:

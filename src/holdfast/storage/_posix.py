@@ -24,15 +24,7 @@ from holdfast.storage.errors import (
 
 _COMPARE_BYTES: Final = 1 << 20
 
-_FULL: Final = (
-    StorageFullError,
-    "There is no space left in '{path}' for {name}.",
-    (
-        "Enlarge it, or make some room beside the repository: then forget restore points and run "
-        "gc, which write a little before they free anything. Delete nothing in the repository by "
-        "hand."
-    ),
-)
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DENIED: Final = (
     StorageDeniedError,
     "This user may not do that to {name} in '{path}'.",
@@ -45,8 +37,6 @@ _FOREIGN: Final = (
 )
 _MEANINGS: Final[Mapping[int, tuple[type[HoldfastError], str, str | None]]] = {
     errno.ENOENT: (ObjectMissingError, "The object {name} is not in '{path}'.", None),
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _FULL,
     errno.EROFS: (StorageReadOnlyError, "The file system of '{path}' is read-only.", None),
     errno.EACCES: _DENIED,
     errno.EPERM: _DENIED,
@@ -63,6 +53,8 @@ _MEANINGS: Final[Mapping[int, tuple[type[HoldfastError], str, str | None]]] = {
 
 def translated(error: OSError, *, name: str, path: Path) -> HoldfastError:
     """Say in storage's words what the system said about *name* in the repository at *path*."""
+    if error.errno in _NO_ROOM:
+        return StorageFullError.at(path)
     name = name or "its folder"
     meaning = _MEANINGS.get(error.errno or 0)
     if meaning is None:

@@ -1,5 +1,7 @@
 """What storage can answer instead of doing what it was asked."""
 
+from typing import Self
+
 from holdfast.base.errors import IntegrityError, RequestError, StorageError
 
 
@@ -43,6 +45,16 @@ class StorageFullError(StorageError):
     """No space, or the quota is used up. What was being written has been removed again."""
 
     code = "H210"
+    usual_hint = (
+        "Make a few MiB of room beside the repository, or enlarge it; then drop restore points "
+        "with 'holdfast prune' and free their space with 'holdfast gc', which both write a little "
+        "first. Delete nothing in the repository by hand."
+    )
+
+    @classmethod
+    def at(cls, address: object) -> Self:
+        """Say which repository it is."""
+        return cls(f"The repository at '{address}' has no room left.")
 
 
 class StorageReadOnlyError(StorageError):

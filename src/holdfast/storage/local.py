@@ -60,6 +60,9 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK
 """Not blocking, so that a pipe planted in place of an object cannot hold a command up."""
 
+_Made = list[Sequence[str]]
+"""Folders, each as its components."""
+
 _LOCAL: Final = Capabilities(
     atomic_put=True,
     durable_put=True,
@@ -139,9 +142,9 @@ class LocalBackend:
         check_name(name)
         parts = as_parts(data)
         *folders, leaf = name.split("/")
-        with self._errors(name):
+        with self._errors(name), self._tidied() as made:
             for _ in range(_ATTEMPTS):
-                with suppress(FileNotFoundError), self._folder(folders, create=True) as folder:
+                with suppress(FileNotFoundError), self._folder(folders, made=made) as folder:
                     if self._holds(folder, leaf, parts):
                         return False
                     temporary = self._write_temporary(folder, parts)
@@ -154,11 +157,12 @@ class LocalBackend:
         *folders, leaf = name.split("/")
         with (
             self._errors(name),
+            self._tidied() as made,
             opened(os.open(path.parent, _FOLDER | os.O_CLOEXEC)) as spool,
             self._spooled(spool, path.name) as view,
         ):
             for _ in range(_ATTEMPTS):
-                with suppress(FileNotFoundError), self._folder(folders, create=True) as folder:
+                with suppress(FileNotFoundError), self._folder(folders, made=made) as folder:
                     if self._holds(folder, leaf, [view]):
                         self._files.unlink(path.name, folder=spool)
                         return False
@@ -257,9 +261,7 @@ class LocalBackend:
         # tidying up takes nothing from anybody. Nor does it matter when it fails or is cut short.
         with suppress(OSError):
             while folders:
-                with self._folder(folders[:-1]) as parent:
-                    self._files.remove_folder(folders[-1], folder=parent)
-                self._durable_folders.pop("/".join(folders), None)
+                self._remove_folder(folders)
                 folders.pop()
 
     def free_bytes(self) -> int | None:
@@ -308,31 +310,50 @@ class LocalBackend:
         return self._root
 
     @contextmanager
-    def _folder(self, folders: Sequence[str], *, create: bool = False) -> Iterator[int]:
+    def _folder(self, folders: Sequence[str], *, made: _Made | None = None) -> Iterator[int]:
         """Open a folder, component by component, following no link.
 
-        With *create*, missing ones are made and the names of all of them are durable.
+        With a list for those *made*, missing ones are, and the names of all of them are durable.
         """
         descriptor = self._files.open(".", _FOLDER, folder=self._open_root())
         try:
             path = ""
-            for component in folders:
+            for depth, component in enumerate(folders, 1):
                 path += component + "/"
                 try:
                     below = self._files.open(component, _FOLDER, folder=descriptor)
                 except FileNotFoundError:
-                    if not create:
+                    if made is None:
                         raise
                     with suppress(FileExistsError):
                         self._files.make_folder(component, self._folder_mode, folder=descriptor)
+                        made.append(folders[:depth])
                     below = self._files.open(component, _FOLDER, folder=descriptor)
                 above, descriptor = descriptor, below
                 with opened(above):
-                    if create:
+                    if made is not None:
                         self._make_durable(path, above, below)
             yield descriptor
         finally:
             os.close(descriptor)
+
+    @contextmanager
+    def _tidied(self) -> Iterator[_Made]:
+        """Collect the folders that a put makes: if it fails, those that are empty go again."""
+        made: _Made = []
+        try:
+            yield made
+        except OSError:
+            with suppress(OSError):
+                for folders in reversed(made):
+                    self._remove_folder(folders)
+            raise
+
+    def _remove_folder(self, folders: Sequence[str]) -> None:
+        with self._folder(folders[:-1]) as above:
+            self._files.remove_folder(folders[-1], folder=above)
+        # The next one of this name may get its inode.
+        self._durable_folders.pop("/".join(folders) + "/", None)
 
     def _make_durable(self, path: str, above: int, below: int) -> None:
         # Also for folders found: another process may have made one and not synced it yet.

@@ -14,6 +14,7 @@ from holdfast.format.maintenance import Tombstone
 from holdfast.format.session import Session
 from holdfast.keys.errors import UnknownEpochError
 from holdfast.keys.keyring import ReadRing
+from holdfast.storage.errors import StorageFullError
 from holdfast.storage.interface import local_files
 from holdfast.vault import gc_plan, index_rules
 from holdfast.vault.check_errors import MergeRaceError
@@ -143,6 +144,10 @@ class GcRun:
             inventory.listing_delay_seconds,
             self._objects.backend.capabilities.listing_delay_seconds,
         )
+        local = local_files(self._objects.backend)
+        if local is not None:
+            # First, because it needs no room: what follows needs a little.
+            self._count(temporary_files=local.sweep(SPOOL_AGE_SECONDS))
         silent = self._silent(inventory)
         quiet = quiet_in(inventory, self._patience, silent)
         looks = GcLooks(self._objects, inventory, self._wait)
@@ -154,9 +159,6 @@ class GcRun:
         self._lift_left_tombstones(looks, inventory)
         if self._patience.waits:
             self._collect_keys(looks, inventory)
-        local = local_files(self._objects.backend)
-        if local is not None:
-            self._count(temporary_files=local.sweep(SPOOL_AGE_SECONDS))
         alive = seem_alive(inventory, quiet)
         self._result = replace(self._result, spared_sessions=tuple(sorted(alive)))
         return self._result
@@ -270,7 +272,15 @@ class GcRun:
         doomed = sorted(candidates.difference(*(refs.packs for refs in needs.values())))
         # Packs that are needed now keep this run's tombstone until the end: listings that show the
         # end of one tombstone and not the beginning of another would show none at all.
-        replaced = self._drop(looks, doomed)
+        written = self._result.index_written
+        try:
+            replaced = self._drop(looks, doomed)
+        except StorageFullError:
+            # Nothing is dropped, so that all are let go (G2). A tombstone that stayed at each try
+            # would take what little room there is.
+            if self._result.index_written == written:
+                self._lift(looks, own)
+            raise
         for pack in doomed:
             gone = looks.delete(names.pack_name(self._objects.vault_id, pack))
             self._count(packs=gone, pack_bytes=sizes.get(pack, 0) if gone else 0)
@@ -292,8 +302,19 @@ class GcRun:
         for group_id, drops in sorted(by_group.items()):
             for start in range(0, len(drops), _DROPS_AT_ONCE):
                 some = drops[start : start + _DROPS_AT_ONCE]
-                replaced += self._stand_in(looks, group_id, new_drops=some)
+                try:
+                    replaced += self._stand_in(looks, group_id, new_drops=some)
+                except StorageFullError:
+                    # The packs that go make the room that one object for the others needs.
+                    self._put_drops(looks, group_id, some)
         return replaced
+
+    def _put_drops(self, looks: GcLooks, group_id: GroupId, drops: Collection[Drop]) -> None:
+        """Put an object of drops alone, which is small; `_tidy_index` does the rest (G8)."""
+        known = {drop for body in looks.indexes().values() for drop in index_rules.drops(body)}
+        left = tuple(sorted(drop for drop in drops if drop not in known))
+        if left:
+            self._put_all(group_id, [gc_plan.StandIn((), frozenset(), left)], {}, {})
 
     # --- the index --------------------------------------------------------------------------------
 

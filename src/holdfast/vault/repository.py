@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdfast.base.clock import Clock
-from holdfast.base.errors import IntegrityError
+from holdfast.base.errors import HoldfastError, IntegrityError
 from holdfast.base.ids import RepositoryId, VaultId
 from holdfast.base.randomness import Random
 from holdfast.format import frames, names
 from holdfast.format.errors import UnsupportedFormatError
 from holdfast.format.vault_object import FORMAT, Marker
-from holdfast.storage.errors import ObjectMissingError
+from holdfast.storage.errors import ObjectExistsError, ObjectMissingError
 from holdfast.storage.interface import StorageBackend, local_files
 from holdfast.vault.errors import (
     ForeignFolderError,
@@ -115,7 +115,8 @@ def create_repository(
     """Store a new vault and make the place a repository; *objects* in the order of ``new_vault``.
 
     The vault object is stored after all others, whatever its place, and the marker last. What
-    an earlier, unfinished attempt left is removed first, so the same call may be made again.
+    an earlier, unfinished attempt left is removed first, so the same call may be made again. When
+    it fails, what it has put goes again, as far as the storage takes deletes.
 
     Raises:
         RepositoryExistsError: there is a repository. Nothing was changed.
@@ -124,8 +125,6 @@ def create_repository(
     prepare_place(backend, clock)
     whole = [(name, data) for name, data in objects if not name.endswith("/vault")]
     whole += [(name, data) for name, data in objects if name.endswith("/vault")]
-    for name, data in whole:
-        _put(backend, clock, name, data)
     delay = listing_delay_seconds
     if delay is None:
         delay = backend.capabilities.listing_delay_seconds
@@ -135,8 +134,15 @@ def create_repository(
         listing_delay_milliseconds=round(delay * 1000),
         time=int(clock.now().timestamp()),
     )
-    data = frames.build_hash_ended(frames.KIND_MARKER, marker.to_body())
-    _put(backend, clock, names.MARKER_NAME, data)
+    whole.append((names.MARKER_NAME, frames.build_hash_ended(frames.KIND_MARKER, marker.to_body())))
+    for number, (name, data) in enumerate(whole):
+        try:
+            _put(backend, clock, name, data)
+        except (HoldfastError, KeyboardInterrupt) as error:
+            # The outcome of the last one may be unknown.
+            is_there = not isinstance(error, ObjectExistsError)
+            _take_back(backend, whole[: number + is_there])
+            raise
     return Repository(backend, marker, _listed_vaults(name for name, _ in objects))
 
 
@@ -201,6 +207,18 @@ def _is_empty(backend: StorageBackend) -> bool:
 
 def _put(backend: StorageBackend, clock: Clock, name: str, data: bytes) -> None:
     _RETRY.run(clock, lambda: backend.put(name, data))
+
+
+def _take_back(backend: StorageBackend, put: Sequence[tuple[str, bytes]]) -> None:
+    """Delete what was put, the last first, so that a cut leaves what is nothing again.
+
+    A marker that somebody else put meanwhile is theirs.
+    """
+    with suppress(HoldfastError):
+        for name, data in reversed(put):
+            with suppress(ObjectMissingError):
+                if backend.get(name) == data:
+                    backend.delete(name)
 
 
 def _delete(backend: StorageBackend, clock: Clock, name: str) -> None:

@@ -16,9 +16,11 @@ from holdfast.base.ids import PackId, PointId, SeriesId, SessionId
 from holdfast.base.progress import Finding, Listener, Progress
 from holdfast.core import Engine, Limits, Run, Store, WriteKeys, Writer, Written
 from holdfast.core import Progress as EngineProgress
+from holdfast.core.run_errors import SpoolError
 from holdfast.format import frames, names
 from holdfast.format.point import Head
 from holdfast.format.session import Session, SessionKind
+from holdfast.storage.errors import StorageFullError
 from holdfast.storage.interface import local_files
 from holdfast.vault.errors import CollectedMeanwhileError
 from holdfast.vault.files import check_owner_only_writes, make_folder, move_file
@@ -36,7 +38,7 @@ from holdfast.vault.publishing import (
     trusted_packs,
 )
 from holdfast.vault.session_packs import SessionPacks
-from holdfast.vault.states import WritableVault
+from holdfast.vault.states import Vault, WritableVault
 from holdfast.vault.uploads import Uploader
 
 __all__ = ["BackupResult", "BackupSession", "SourceDescription", "StartRun"]
@@ -176,7 +178,8 @@ class BackupSession:
         with ExitStack() as stack:
             if self._lock(stack, self._folders.alive_lock(vault.vault_id, session_id)):
                 # Without locks nobody here can tell who is dead.
-                self._clear_after_the_dead()
+                clear_after_the_dead(vault)
+                self._folders.drop_dead(vault.vault_id, vault.stored_sessions)
             spool = self._spool(session_id)
             stack.callback(shutil.rmtree, spool, ignore_errors=True)
             cache = stack.enter_context(
@@ -284,17 +287,36 @@ class BackupSession:
         except (KeyboardInterrupt, HoldfastError) as error:
             # Before the run is cancelled, which removes the files of packs on their way.
             uploader.close()
-            if not isinstance(error, StorageError):
+            full = self._full(error)
+            if full or not isinstance(error, StorageError):
                 # What is stored anyway is found again by the next session.
                 packs.hurry()
                 with suppress(HoldfastError):
                     self._acknowledge(run, packs, uploader, tickets)
+                # Packs that grow may fill the disk under the repository: the index object finds
+                # room once they are gone.
+                run.cancel()
+                with suppress(HoldfastError):
                     packs.finish()
+            if full:
+                raise full from error
             raise
         finally:
             uploader.close()
             run.cancel()
         return written
+
+    def _full(self, error: BaseException) -> StorageFullError | None:
+        """Return the error that says that the repository is full, if *error* means that.
+
+        Packs grow in the repository where it is local: nobody knows of a spool folder there.
+        """
+        if isinstance(error, StorageFullError):
+            return error
+        backend = self._vault.objects.backend
+        if isinstance(error, SpoolError) and error.is_full and local_files(backend) is not None:
+            return StorageFullError.at(backend.address)
+        return None
 
     def _step_until_done(
         self,
@@ -382,24 +404,6 @@ class BackupSession:
         make_folder(spool)
         return spool
 
-    def _clear_after_the_dead(self) -> None:
-        """Remove what killed sessions of this machine left, here and in the storage's own folder.
-
-        Sessions of other machines may grow theirs there too: gc sweeps those when they are old.
-        """
-        vault, folders = self._vault, self._folders
-        local = local_files(vault.objects.backend)
-        places = [(folders.spools(vault.vault_id), {None, False})]
-        if local is not None:
-            places.append((local.spool_folder(), {False}))
-        for above, is_dead in places:
-            for folder in above.glob("*"):
-                with suppress(ValueError):
-                    session_id = SessionId(bytes.fromhex(folder.name))
-                    if folders.is_alive(vault.vault_id, session_id) in is_dead:
-                        shutil.rmtree(folder, ignore_errors=True)
-        folders.drop_dead(vault.vault_id, vault.stored_sessions)
-
     def _lock(self, stack: ExitStack, lock: AbstractContextManager[None]) -> bool:
         """Hold *lock* for the length of *stack*; return whether this machine's state allows it."""
         try:
@@ -477,6 +481,27 @@ class BackupSession:
         for name, error in not_used:
             self._listener.finding(Finding(FINDING_NOT_BELIEVED, name.encode(), error.message))
         return forks
+
+
+def clear_after_the_dead(vault: Vault) -> None:
+    """Remove what killed sessions of this machine left, here and in the storage's own folder.
+
+    Sessions of other machines may grow theirs there too: gc sweeps those when they are old.
+
+    Raises:
+        StorageError: the storage's own folder cannot be made.
+    """
+    folders = vault.machine.folders
+    local = local_files(vault.objects.backend)
+    places = [(folders.spools(vault.vault_id), {None, False})]
+    if local is not None:
+        places.append((local.spool_folder(), {False}))
+    for above, is_dead in places:
+        for folder in above.glob("*"):
+            with suppress(ValueError):
+                session_id = SessionId(bytes.fromhex(folder.name))
+                if folders.is_alive(vault.vault_id, session_id) in is_dead:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _progress(phase: str, event: EngineProgress) -> Progress:

@@ -1,6 +1,6 @@
 """gc on vaults that were really written: what is left, and what is left when it dies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from doubles.storage import (
     WRITES,
     DelayedListingBackend,
     DyingBackend,
+    FullBackend,
     Kind,
     PowerCut,
     T,
@@ -20,13 +21,16 @@ from doubles.storage import (
 )
 from holdfast.base.ids import PackId, SessionId
 from holdfast.format import frames, names
+from holdfast.format.index_body import IndexBody
 from holdfast.format.session import Packlist
-from holdfast.storage.interface import StorageBackend
+from holdfast.storage.errors import StorageFullError
+from holdfast.storage.interface import Bytes, StorageBackend, as_parts
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.check import check
 from holdfast.vault.check_errors import UpkeepRefusedError
 from holdfast.vault.gc import GcResult, Patience, apply_gc, plan_gc
 from holdfast.vault.inventory import read_inventory
+from holdfast.vault.objects import parse
 from holdfast.vault.report import ProblemKind
 from holdfast.vault.verify import verify
 
@@ -155,6 +159,57 @@ def test_gc_cut_off_before_any_write_loses_nothing_and_the_next_one_finishes(
         if not plan_gc(again.objects(), patience=EVERYBODY_IS_DEAD).is_empty:
             run_gc(again)
         check_clean(again)
+
+
+@pytest.mark.parametrize("free_bytes", [0, 600, 1200])
+def test_gc_that_finds_no_room_says_so_and_takes_none(rich: RichVault, free_bytes: int) -> None:
+    """Or each try would leave a tombstone, and the next one had less room."""
+    full = FullBackend(rich.vault.backend, sum(stored(rich).values()) + free_bytes)
+    before = stored(rich)
+
+    for _ in range(2):
+        with pytest.raises(StorageFullError):
+            run_gc(rich, full)
+        assert stored(rich).keys() <= before.keys()
+
+    full.capacity_bytes *= 2
+    run_gc(rich, full)
+    check_clean(rich)
+
+
+def test_packs_go_though_there_is_no_room_for_what_stands_in_for_their_index_objects(
+    rich: RichVault,
+) -> None:
+    """Drops alone are small, and the packs that go make room for the rest."""
+
+    class FullUntilPacksGo(WrappedBackend):
+        """Takes no index object that replaces others before a pack is gone."""
+
+        refused = 0
+        is_full = True
+
+        def _call(self, kind: Kind, name: str, act: Callable[[], T]) -> T:
+            if kind == "delete" and "/packs/" in name:
+                self.is_full = False
+            return act()
+
+        def put(self, name: str, data: Bytes | Sequence[Bytes]) -> bool:
+            parsed = names.parse_name(name)
+            if self.is_full and parsed is not None and parsed.kind == frames.KIND_INDEX:
+                whole = b"".join(as_parts(data))
+                body = parse(name, whole, IndexBody).body
+                if body.replaces:
+                    self.refused += 1
+                    raise StorageFullError("There is no room.")
+            return super().put(name, data)
+
+    full = FullUntilPacksGo(rich.vault.backend)
+
+    run_gc(rich, full)
+
+    assert full.refused
+    assert not full.is_full
+    check_clean(rich)
 
 
 def test_a_session_that_looks_alive_keeps_its_packs(rich: RichVault, tmp_path: Path) -> None:

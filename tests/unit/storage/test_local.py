@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from doubles.clock import ManualClock
+from doubles.files import TracingFiles
 from doubles.randomness import CountedRandom
 from holdfast.base.errors import HoldfastError, InternalError
 from holdfast.storage._files import SystemFiles
@@ -34,6 +35,22 @@ class RefusingFiles(SystemFiles):
             raise OSError(number, os.strerror(number))
 
         setattr(self, verb, refuse)
+
+
+class InodeReusingFiles(TracingFiles):
+    """A file system that gives a new folder the inode of the one that went."""
+
+    def remove_folder(self, path: str, *, folder: int) -> None:
+        self.rename(path, ".tmp-gone", source_folder=folder, folder=folder)
+        self.calls.pop()
+
+    def make_folder(self, path: str, mode: int, *, folder: int) -> None:
+        try:
+            os.rename(".tmp-gone", path, src_dir_fd=folder, dst_dir_fd=folder)
+        except FileNotFoundError:
+            super().make_folder(path, mode, folder=folder)
+        else:
+            self._before("make_folder", folder, path)
 
 
 class FolderSyncRefusingFiles(SystemFiles):
@@ -142,6 +159,42 @@ def test_a_failed_put_leaves_nothing_and_says_why(
     assert str(root) in str(caught.value)
     assert caught.value.retryable == (error is StorageUnavailableError)
     assert list((root / "packs").iterdir()) == []
+    backend.close()
+
+
+@pytest.mark.parametrize("verb", ["make_folder", "fsync", "link"])
+def test_a_failed_put_takes_the_folders_with_it_that_it_made(root: Path, verb: str) -> None:
+    """On a full disk folders may still be made; those that were there stay, empty or not."""
+    (root / "vaults" / "old").mkdir(parents=True)
+    spooled = root / "spooled"
+    spooled.write_bytes(b"bytes")
+    backend = _open(root, RefusingFiles(verb, errno.ENOSPC))
+
+    with pytest.raises(StorageFullError, match="has no room left"):
+        backend.put("vaults/old/packs/ab/cd", b"bytes")
+    with pytest.raises(StorageFullError, match="has no room left"):
+        backend.put_file("vaults/new/cd", spooled)
+
+    assert [str(path.relative_to(root)) for path in sorted(root.rglob("*"))] == [
+        "spooled",
+        "vaults",
+        "vaults/old",
+    ]
+    backend.close()
+
+
+def test_a_folder_that_is_made_again_is_made_durable_again(root: Path) -> None:
+    """Also where the file system gives it the inode of the one that went."""
+    files = InodeReusingFiles()
+    backend = _open(root, files)
+    backend.put("packs/ab", b"bytes")
+    first = files.calls.copy()
+    backend.delete("packs/ab")
+    files.calls.clear()
+
+    backend.put("packs/ab", b"bytes")
+
+    assert [verb for verb, _ in files.calls] == [verb for verb, _ in first]
     backend.close()
 
 

@@ -8,9 +8,18 @@ import pytest
 
 from doubles.clock import ManualClock
 from doubles.randomness import CountedRandom
-from doubles.storage import WRITES, DyingBackend, Kind, PowerCut, T, WrappedBackend
+from doubles.storage import (
+    WRITES,
+    DyingBackend,
+    FailingBackend,
+    Kind,
+    PowerCut,
+    T,
+    WrappedBackend,
+)
 from doubles.vaults import SMALL, make_machine, make_vault, storing
 from holdfast.format import frames, names
+from holdfast.storage.errors import ObjectExistsError, StorageFullError
 from holdfast.storage.local import LocalBackend
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.errors import (
@@ -40,6 +49,43 @@ def test_the_vault_object_comes_last_but_for_the_marker(tmp_path: Path) -> None:
 
     assert puts[-2:] == [names.vault_name(vault.vault_id), names.MARKER_NAME]
     assert open_repository(backend, ManualClock()).vaults == (vault.vault_id,)
+
+
+@pytest.mark.parametrize("takes_effect", [False, True])
+@pytest.mark.parametrize("nth", range(1, 6))
+def test_a_repository_that_cannot_be_made_leaves_nothing(
+    tmp_path: Path, *, nth: int, takes_effect: bool
+) -> None:
+    """A full disk takes deletes; and what came of the last put may be unknown."""
+    backend = MemoryBackend()
+    full = FailingBackend(
+        backend,
+        "put",
+        nth=nth,
+        error=lambda: StorageFullError("It is full."),
+        takes_effect=takes_effect,
+    )
+
+    with pytest.raises(StorageFullError):
+        make_vault(full, make_machine(tmp_path))
+
+    assert list(backend.list("")) == []
+    make_vault(backend, make_machine(tmp_path))
+
+
+def test_a_marker_that_somebody_else_put_meanwhile_is_not_taken_back(tmp_path: Path) -> None:
+    backend = MemoryBackend()
+
+    class Overtaken(WrappedBackend):
+        def _call(self, kind: Kind, name: str, act: Callable[[], T]) -> T:
+            if kind == "put" and name == names.MARKER_NAME:
+                self.inner.put(name, b"another's")
+            return act()
+
+    with pytest.raises(ObjectExistsError):
+        make_vault(Overtaken(backend), make_machine(tmp_path))
+
+    assert [item.name for item in backend.list("")] == [names.MARKER_NAME]
 
 
 @pytest.mark.parametrize("dies_before", range(1, 6))

@@ -1,12 +1,15 @@
 """A backup session keeps its order, survives upkeep, and leaves nothing behind."""
 
-from collections.abc import Callable
+import errno
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from doubles.clock import ManualClock
+from doubles.randomness import CountedRandom
 from doubles.storage import (
     WRITES,
     DelayedListingBackend,
@@ -16,17 +19,28 @@ from doubles.storage import (
     T,
     WrappedBackend,
 )
-from doubles.vaults import SMALL, Notes, TestVault, fake_pack, make_machine, make_vault, storing
+from doubles.vaults import (
+    SMALL,
+    Notes,
+    ScriptedRun,
+    TestVault,
+    fake_pack,
+    make_machine,
+    make_vault,
+    storing,
+)
 from holdfast.base.errors import SourceError
 from holdfast.base.ids import PackId, SessionId
 from holdfast.core import Run, Writer, Written
 from holdfast.core.python.writer import PythonWriter
+from holdfast.core.run_errors import SpoolError
 from holdfast.format import frames, names
 from holdfast.format.maintenance import Tombstone
 from holdfast.format.point import Refs
 from holdfast.format.statement import ReuseRule
-from holdfast.storage.errors import StorageUnavailableError
-from holdfast.storage.interface import StorageBackend
+from holdfast.storage.errors import StorageFullError, StorageUnavailableError
+from holdfast.storage.interface import Bytes, StorageBackend
+from holdfast.storage.local import LocalBackend
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.errors import SeriesBusyError
 from holdfast.vault.forget import apply_forget, plan_forget
@@ -294,6 +308,87 @@ def test_what_an_interrupted_session_stored_is_indexed_for_the_next_one(
     result = vault.backup(storing(b"two", needed=[fake_pack(b"one").pack_id]))
 
     assert len(load_points(vault.readable()).select(result.point_id.hex()).body.sessions) == 2
+
+
+def no_room(number: int = errno.ENOSPC) -> SpoolError:
+    return SpoolError.of(Path("pack-1"), OSError(number, os.strerror(number)))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_packs_that_grow_in_a_full_repository_say_that_it_is_full(
+    tmp_path: Path, number: int
+) -> None:
+    """Where the repository is local; nobody knows of the folder in it in which packs grow."""
+    root = tmp_path / "repository"
+    root.mkdir()
+    backend = LocalBackend(root, clock=ManualClock(), random=CountedRandom())
+    vault = make_vault(backend, make_machine(tmp_path))
+
+    with pytest.raises(StorageFullError) as caught:
+        vault.backup(storing(b"one", fails=no_room(number)))
+
+    assert caught.value.message == f"The repository at '{root}' has no room left."
+    assert "holdfast gc" in (caught.value.hint or "")
+    backend.close()
+
+
+def test_packs_that_grow_in_a_full_cache_do_not_say_that_the_repository_is_full(
+    vault: TestVault,
+) -> None:
+    with pytest.raises(SpoolError, match="'pack-1' cannot be written: No space left"):
+        vault.backup(storing(b"one", fails=no_room()))
+
+
+def test_another_fault_of_the_folder_of_packs_is_not_taken_for_a_full_one(tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    root.mkdir()
+    backend = LocalBackend(root, clock=ManualClock(), random=CountedRandom())
+    vault = make_vault(backend, make_machine(tmp_path))
+
+    with pytest.raises(SpoolError, match="Input/output error"):
+        vault.backup(storing(b"one", fails=no_room(errno.EIO)))
+    backend.close()
+
+
+@pytest.mark.parametrize("is_said_by_storage", [False, True])
+def test_what_a_session_stored_before_the_disk_was_full_is_indexed_for_the_next_one(
+    tmp_path: Path, *, is_said_by_storage: bool
+) -> None:
+    """The index object finds room because the packs that grew are removed first."""
+    root = tmp_path / "repository"
+    root.mkdir()
+
+    class FullBackend(LocalBackend):
+        """There is room for packs, and for others while no pack grows."""
+
+        def put(self, name: str, data: Bytes | Sequence[Bytes]) -> bool:
+            if "/index/" in name and list(root.glob(".spool/*/growing")):
+                raise StorageFullError.at(root)
+            return super().put(name, data)
+
+    backend = FullBackend(root, clock=ManualClock(), random=CountedRandom())
+    vault = make_vault(backend, make_machine(tmp_path))
+    error = StorageFullError.at(root) if is_said_by_storage else no_room()
+
+    def start(writer: Writer, state: Path | None, started_ns: int) -> Run[Written]:
+        del state, started_ns
+        assert isinstance(writer, PythonWriter)
+        growing = writer._spool / "growing"
+        growing.write_bytes(b"half of it")
+
+        class GrowingRun(ScriptedRun):
+            def cancel(self) -> None:
+                growing.unlink(missing_ok=True)
+                super().cancel()
+
+        return GrowingRun(writer._spool, [b"one"], fails=error)
+
+    with pytest.raises(StorageFullError):
+        vault.backup(start)
+
+    result = vault.backup(storing(b"two", needed=[fake_pack(b"one").pack_id]))
+    assert len(load_points(vault.readable()).select(result.point_id.hex()).body.sessions) == 2
+    backend.close()
 
 
 def test_two_sessions_of_one_series_on_a_machine_exclude_each_other(vault: TestVault) -> None:

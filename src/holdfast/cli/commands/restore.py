@@ -174,7 +174,8 @@ def restore(
     if done.findings or done.differences:
         raise RestoredPartlyError(
             f"{max(done.findings, done.differences)} items could not be restored as they were.",
-            hint="Each is named above.",
+            hint="Each is named above. Once the causes are gone, such as a full disk, the same"
+            " restore goes on with --overwrite if-changed.",
         )
 
 
