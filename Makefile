@@ -68,8 +68,9 @@ test-quick: environment
 soak: environment
 	@$(RUN) tools/soak
 
+# In memory where that can be: thousands of small folders are made and removed a minute.
 flips: environment
-	@$(RUN) -m pytest -q -m campaign -n $(PROCESSES) --dist worksteal tests/adversary
+	@TMPDIR=$$(test -w /dev/shm && echo /dev/shm || echo "$${TMPDIR:-/tmp}") $(RUN) -m pytest -q -m campaign -n $(PROCESSES) --dist worksteal tests/adversary
 
 bench: environment
 	@$(RUN) tools/bench
