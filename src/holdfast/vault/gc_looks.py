@@ -278,7 +278,8 @@ def _twin_error(first: str, second: str) -> UpkeepRefusedError:
     return UpkeepRefusedError(
         f"'{first}' and '{second}' stand for one session, so nobody can say whose its packs are.",
         hint="Nothing needed was deleted, and all restore points can be read. The key of a writer"
-        " was misused: 'holdfast verify' names the writers.",
+        " was misused: 'holdfast verify' names the writers of both. Move the object of the one"
+        " whose machine was broken into to a safe place outside the repository.",
     )
 
 
