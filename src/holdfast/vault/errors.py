@@ -1,5 +1,7 @@
 """What can go wrong with a repository at work. Codes H600 to H639."""
 
+from typing import Final
+
 from holdfast.base.errors import (
     BusyError,
     IntegrityError,
@@ -41,6 +43,13 @@ class DamagedObjectError(IntegrityError):
 
     code = "H604"
     usual_hint = "'holdfast verify' names what is damaged and the restore points that it touches."
+
+
+DAMAGED_TOMBSTONE_HINT: Final = (
+    "A gc that runs may be about to delete what it named. When no 'holdfast gc' runs anywhere any"
+    " more, move this one object to a place outside the repository."
+)
+"""What a dead gc had announced may stay: G3 of docs/design/gc.md."""
 
 
 class WrongSignerError(SignatureError):

@@ -17,7 +17,11 @@ from holdfast.format.tables import Body
 from holdfast.storage.errors import ObjectMissingError
 from holdfast.vault.attribution import check_attributed
 from holdfast.vault.check_errors import UpkeepRefusedError
-from holdfast.vault.errors import DamagedObjectError, MissingObjectError
+from holdfast.vault.errors import (
+    DAMAGED_TOMBSTONE_HINT,
+    DamagedObjectError,
+    MissingObjectError,
+)
 from holdfast.vault.gc_plan import GcView, RefsNeeds
 from holdfast.vault.inventory import Inventory
 from holdfast.vault.objects import Listed, ObjectStore
@@ -313,9 +317,10 @@ def check_understood(inventory: Inventory) -> None:
         wrong.append(inventory.keys_in_doubt)
     if inventory.chain is None or wrong:
         which = wrong[0] if wrong else names.vault_name(inventory.vault_id)
+        is_tombstone = which.startswith(names.tombstones_prefix(inventory.vault_id))
         raise UpkeepRefusedError(
             f"'{which}' is damaged, missing or not signed, so nobody can say what is needed.",
-            hint=_HINT,
+            hint=DAMAGED_TOMBSTONE_HINT if is_tombstone else _HINT,
         )
     for session_id in sorted(inventory.twins):
         first, second, *_ = inventory.standing_for(session_id)

@@ -20,7 +20,11 @@ from holdfast.format.cbor import decode, encode
 from holdfast.format.errors import FormatError
 from holdfast.format.index_body import IndexBody
 from holdfast.format.maintenance import Tombstone, quarantined_packs
-from holdfast.vault.errors import DamagedObjectError, MissingObjectError
+from holdfast.vault.errors import (
+    DAMAGED_TOMBSTONE_HINT,
+    DamagedObjectError,
+    MissingObjectError,
+)
 from holdfast.vault.files import replace_file
 from holdfast.vault.objects import Listed, Loaded
 from holdfast.vault.states import Vault
@@ -275,6 +279,8 @@ def load_condemned(vault: Vault) -> Condemned:
         except SignatureError:
             not_signed.append(listed.name)
             continue
+        except DamagedObjectError as error:
+            raise DamagedObjectError(error.message, hint=DAMAGED_TOMBSTONE_HINT) from error
         packs.update(loaded.body.packs)
         refs.update(loaded.body.refs)
         sessions.update(loaded.body.sessions)

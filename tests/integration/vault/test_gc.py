@@ -28,6 +28,7 @@ from holdfast.storage.interface import Bytes, StorageBackend, as_parts
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.check import check
 from holdfast.vault.check_errors import UpkeepRefusedError
+from holdfast.vault.errors import DAMAGED_TOMBSTONE_HINT, DamagedObjectError
 from holdfast.vault.gc import GcResult, Patience, apply_gc, plan_gc
 from holdfast.vault.inventory import read_inventory
 from holdfast.vault.objects import parse
@@ -308,6 +309,30 @@ def test_damage_in_what_decides_is_refused_and_nothing_is_deleted(rich: RichVaul
     with pytest.raises(UpkeepRefusedError, match="nobody can say what is needed"):
         run_gc(rich)
     assert stored(rich) == before
+
+
+def test_a_tombstone_that_rotted_stops_writers_and_gc_until_it_is_taken_away(
+    rich: RichVault, tmp_path: Path
+) -> None:
+    backend = rich.vault.backend
+    name = next(name for name in stored(rich) if "/tombstones/" in name)
+    data = backend.get(name)
+    backend.delete(name)
+    backend.put(name, data[:-1] + b"?")
+    write_source(tmp_path / "more", 9)
+
+    with pytest.raises(DamagedObjectError) as refused:
+        back_up(rich.vault, tmp_path / "more", "more")
+    assert refused.value.hint == DAMAGED_TOMBSTONE_HINT
+    with pytest.raises(UpkeepRefusedError) as also:
+        run_gc(rich)
+    assert also.value.hint == DAMAGED_TOMBSTONE_HINT
+
+    backend.delete(name)
+    point = back_up(rich.vault, tmp_path / "more", "more")
+    more = RichVault(rich.vault, (*rich.points, point), rich.folder, rich.ring)
+    run_gc(more)
+    check_clean(more)
 
 
 def test_what_a_session_puts_after_it_was_collected_is_collected_too(
