@@ -17,13 +17,12 @@ from holdfast.base.progress import Listener, Progress
 from holdfast.format.names import parse_name
 from holdfast.operations.context import Context
 from holdfast.operations.errors import NotEncryptedError, VerifyNeedsKeyError
-from holdfast.operations.opening import chosen, refuse_unexpectedly_open, unlocked
+from holdfast.operations.opening import chosen, known_of, refuse_unexpectedly_open, unlocked
 from holdfast.storage.address import open_backend
 from holdfast.storage.interface import StorageBackend
 from holdfast.vault.blind import blind_verify
 from holdfast.vault.check import check
 from holdfast.vault.errors import MissingObjectError, NoRepositoryError
-from holdfast.vault.local import KnownVault
 from holdfast.vault.objects import ObjectStore
 from holdfast.vault.points import load_points
 from holdfast.vault.report import Report
@@ -105,7 +104,7 @@ def _checked(
 ) -> tuple[Checked, HoldfastError | None]:
     """Look at one vault; also return why it could not be opened, though that was tried."""
     # Before opening, which remembers what it sees.
-    known = _known(vault_id, context)
+    known = known_of(vault_id, context)
     vault: ReadableVault | None = None
     failure: HoldfastError | None = None
     if request.depth != "blind":
@@ -145,14 +144,6 @@ def _checked(
         )
     unopened = None if failure is None else failure.message
     return Checked(vault_id, report, _touched(report, vault), unopened), failure
-
-
-def _known(vault_id: VaultId, context: Context) -> KnownVault | None:
-    """Return what this machine remembers of the vault, if its state can be read."""
-    try:
-        return context.machine.known.find(vault_id)
-    except OSError:
-        return None
 
 
 def _require_way_in(closed: ClosedVault, context: Context) -> None:

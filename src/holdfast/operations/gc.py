@@ -7,7 +7,7 @@ from holdfast.base.errors import StorageError
 from holdfast.base.ids import SessionId
 from holdfast.base.progress import Listener, Progress
 from holdfast.operations.context import Context
-from holdfast.operations.opening import opened, unlocked
+from holdfast.operations.opening import known_of, opened, unlocked
 from holdfast.storage.interface import local_files
 from holdfast.vault.gc import GcPlan, GcResult, Patience, apply_gc, plan_gc
 from holdfast.vault.gc_apply import SPOOL_AGE_SECONDS
@@ -32,10 +32,14 @@ def plan(request: GcRequest, context: Context) -> GcPlan:
     """Say what would be taken away; changes nothing and needs no key.
 
     Raises:
-        UpkeepRefusedError: damage hides what is needed.
+        UpkeepRefusedError: what is damaged or missing hides what is needed.
     """
     with opened(request.address, context) as closed:
-        return plan_gc(closed.objects, patience=_patience(request, closed, context))
+        return plan_gc(
+            closed.objects,
+            patience=_patience(request, closed, context),
+            known=known_of(closed.vault_id, context),
+        )
 
 
 def run(request: GcRequest, context: Context, listener: Listener) -> GcResult:
@@ -43,10 +47,12 @@ def run(request: GcRequest, context: Context, listener: Listener) -> GcResult:
 
     Raises:
         KeysError: nothing that was given opens the vault. Nothing was deleted.
-        UpkeepRefusedError: damage hides what is needed. Nothing needed was deleted.
+        UpkeepRefusedError: what is damaged or missing hides what is needed. Nothing needed was
+            deleted.
     """
     with opened(request.address, context) as closed:
         vault = unlocked(closed, context)
+        known = known_of(closed.vault_id, context)
         # First, as what comes next needs a little room.
         _clear_what_died(closed)
         done = context.folders.with_scratch(
@@ -59,6 +65,7 @@ def run(request: GcRequest, context: Context, listener: Listener) -> GcResult:
                 patience=_patience(request, closed, context),
                 cache=cache,
                 progress=lambda phase: listener.progress(Progress(phase)),
+                known=known,
             ),
         )
         context.folders.drop_dead(closed.vault_id, closed.stored_sessions)

@@ -14,7 +14,7 @@ from holdfast.keys.ways import list_ways_in
 from holdfast.operations.context import Context
 from holdfast.operations.errors import NotEncryptedError, NoVaultError
 from holdfast.storage.address import open_backend
-from holdfast.vault.local import WriterKey
+from holdfast.vault.local import KnownVault, WriterKey
 from holdfast.vault.repository import Repository, open_repository
 from holdfast.vault.states import ClosedVault, ReadableVault, WritableVault
 
@@ -137,6 +137,14 @@ def chosen(vaults: Sequence[VaultId], context: Context) -> list[VaultId]:
             hint="It has: " + ", ".join(item.hex()[:12] for item in vaults),
         )
     return fitting
+
+
+def known_of(vault_id: VaultId, context: Context) -> KnownVault | None:
+    """Return what this machine remembers of the vault, if its state can be read."""
+    try:
+        return context.machine.known.find(vault_id)
+    except OSError:
+        return None
 
 
 def _chosen(repository: Repository, context: Context) -> VaultId:

@@ -34,6 +34,26 @@ def find_contradictions(relations: Relations) -> Iterator[Finding]:
     yield from _packs(relations)
 
 
+def find_missing_needs(relations: Relations) -> Iterator[Finding]:
+    """Say what is missing of that which tells what points need, and so what a gc may take.
+
+    A gap in the counters of a series is none of it: it ends at a point that somebody names or that
+    was dropped, and what nobody can name nobody can accept the loss of.
+    """
+    inventory = relations.inventory
+    vault_id = inventory.vault_id
+    points = names.points_prefix(vault_id)
+    telling = (
+        points,
+        names.refs_prefix(vault_id),
+        names.sessions_prefix(vault_id),
+        names.packlists_prefix(vault_id),
+    )
+    for finding in (*_sessions(inventory), *_points(relations), *_series(inventory)):
+        if finding.kind is _MISSING and finding.name.startswith(telling) and finding.name != points:
+            yield finding
+
+
 def find_vanished(inventory: Inventory, known: KnownVault) -> Iterator[Finding]:
     """Say what this machine has seen before and what is gone without a forget."""
     vault_id = inventory.vault_id
@@ -168,14 +188,17 @@ def _points(relations: Relations) -> Iterator[Finding]:
     folders = {name.rsplit("/", 1)[0] + "/" for name in inventory.sizes if "/sessions/" in name}
     for point_id, point in sorted(inventory.points.items()):
         said = f"Restore point {point_id.hex()} names it."
+        refs_name = names.refs_name(vault_id, point.refs_hash)
+        refs = inventory.refs.get(point.refs_hash)
+        lacks_refs = refs is None and refs_name not in inventory.sizes
+        if lacks_refs and _is_unfinished(inventory, point_id, point):
+            continue
         for session_id in sorted({point.session_id, *point.sessions}):
             folder = names.sessions_prefix(vault_id, session_id)
             if folder not in folders:
                 yield Finding(folder, _MISSING, said)
-        refs_name = names.refs_name(vault_id, point.refs_hash)
-        refs = inventory.refs.get(point.refs_hash)
         if refs is None:
-            if refs_name not in inventory.sizes and not _is_unfinished(inventory, point_id, point):
+            if lacks_refs:
                 yield Finding(refs_name, _MISSING, said)
             continue
         if (refs.session_id, refs.writer_id, tuple(item.session_id for item in refs.sessions)) != (
@@ -214,11 +237,14 @@ def _needed_indexes(relations: Relations) -> Iterator[Finding]:
 def _is_unfinished(inventory: Inventory, point_id: PointId, point: Point) -> bool:
     """Tell whether nobody was ever told of the point: its refs were collected before the last look.
 
-    Its session never said that it ended, or it ended with the point that it made instead.
+    Its session never said that it ended, or it ended with the point that it made instead; or its
+    writer slept before it put the point, and the session was collected meanwhile with all that it
+    had left.
     """
-    leases = inventory.leases.get(point.session_id)
+    session_id = point.session_id
+    leases = inventory.leases.get(session_id)
     if not leases:
-        return False
+        return session_id not in inventory.sessions and session_id not in inventory.packlists
     last = leases[max(leases)]
     return not last.ended or last.point != point_id
 
@@ -231,7 +257,7 @@ def _needed_packs(relations: Relations, point: Point) -> Iterator[Finding]:
         folder = names.packlists_prefix(vault_id, session_id)
         if not any(name.startswith(folder) for name in inventory.damaged):
             detail = (
-                f"No packlist has pack {position} of the session, and a restore point needs it."
+                f"Pack {position} of the session is in no packlist, and a restore point needs it."
             )
             yield Finding(folder, _MISSING, detail)
     for pack_id in sorted(needs.packs):

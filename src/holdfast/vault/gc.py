@@ -1,4 +1,4 @@
-"""Free the space that nobody needs, with everything running (docs/design/gc.md, G1 to G11).
+"""Free the space that nobody needs, with everything running (docs/design/gc.md, G1 to G12).
 
 There is no lock. Every deletion rests on two looks with a tombstone between them; a crash at any
 point leaves all that is visible whole, and the next gc goes on from there. Two at once are safe.
@@ -23,8 +23,9 @@ from holdfast.vault.gc_apply import (
     quiet_in,
     seem_alive,
 )
-from holdfast.vault.gc_looks import GcLooks, check_understood
-from holdfast.vault.inventory import read_inventory
+from holdfast.vault.gc_looks import GcLooks
+from holdfast.vault.gc_missing import take_whole_inventory
+from holdfast.vault.local import KnownVault
 from holdfast.vault.objects import ObjectStore
 
 __all__ = ["GcPlan", "GcProgress", "GcResult", "Patience", "apply_gc", "plan_gc"]
@@ -62,19 +63,22 @@ class GcPlan:
         )
 
 
-def plan_gc(objects: ObjectStore, *, patience: Patience | None = None) -> GcPlan:
+def plan_gc(
+    objects: ObjectStore, *, patience: Patience | None = None, known: KnownVault | None = None
+) -> GcPlan:
     """Say what a gc would take away; changes nothing and needs no key.
 
+    *known* is what this machine has seen of the vault: of that, too, nothing may be missing.
+
     Raises:
-        UpkeepRefusedError: damage hides what is needed.
+        UpkeepRefusedError: what is damaged or missing hides what is needed.
         StorageError: the storage failed.
     """
     objects = objects.uncached()
-    inventory = read_inventory(objects)
-    check_understood(inventory)
+    inventory = take_whole_inventory(objects, known)
     patience = patience or Patience()
     quiet = quiet_in(inventory, patience)
-    looks = GcLooks(objects, inventory, wait=lambda: None)
+    looks = GcLooks(objects, inventory, wait=lambda: None, quiet=quiet)
     view = looks.view(quiet)
     forgotten = gc_plan.half_forgotten(view.points, inventory.forgets.values())
     view = replace(
@@ -141,15 +145,19 @@ def apply_gc(
     patience: Patience | None = None,
     cache: Path | None = None,
     progress: GcProgress = lambda _phase: None,
+    known: KnownVault | None = None,
 ) -> GcResult:
     """Take away what nobody needs. Looks anew at everything, whatever a plan said.
 
+    *known* is what this machine has seen of the vault: of that, too, nothing may be missing.
+
     Raises:
-        UpkeepRefusedError: damage hides what is needed. Nothing needed was deleted.
+        UpkeepRefusedError: what is damaged or missing hides what is needed. Nothing needed was
+            deleted.
         UnknownEpochError: *ring* is not of the current keys.
         MergeRaceError: others keep replacing the same index objects.
         StorageError: the storage failed. All that is visible is whole.
     """
     return GcRun(
-        objects.uncached(), ring, clock, random, patience or Patience(), cache, progress
+        objects.uncached(), ring, clock, random, patience or Patience(), cache, progress, known
     ).run()

@@ -18,8 +18,10 @@ from holdfast.storage.errors import StorageFullError
 from holdfast.storage.interface import local_files
 from holdfast.vault import gc_plan, index_rules
 from holdfast.vault.check_errors import MergeRaceError
-from holdfast.vault.gc_looks import GcLooks, check_understood
-from holdfast.vault.inventory import Inventory, read_inventory
+from holdfast.vault.gc_looks import GcLooks
+from holdfast.vault.gc_missing import take_whole_inventory
+from holdfast.vault.inventory import Inventory
+from holdfast.vault.local import KnownVault
 from holdfast.vault.merge import IndexMerger
 from holdfast.vault.objects import ObjectStore
 from holdfast.vault.trust import Authority
@@ -116,6 +118,7 @@ class GcRun:
         patience: Patience,
         cache: Path | None,
         progress: GcProgress,
+        known: KnownVault | None = None,
     ) -> None:
         self._objects = objects
         self._ring = ring
@@ -123,6 +126,7 @@ class GcRun:
         self._random = random
         self._patience = patience
         self._progress = progress
+        self._known = known
         self._maintainer = Authority(ring.authority_seed())
         self._merger = IndexMerger(objects, ring, self._maintainer, random, cache)
         self._result = GcResult()
@@ -131,8 +135,7 @@ class GcRun:
     def run(self) -> GcResult:
         """Do all phases in order."""
         self._progress("looking")
-        inventory = read_inventory(self._objects)
-        check_understood(inventory)
+        inventory = take_whole_inventory(self._objects, self._known)
         chain = inventory.chain
         if chain is None or self._ring.epoch != chain.epoch:
             raise UnknownEpochError(
@@ -150,7 +153,7 @@ class GcRun:
             self._count(temporary_files=local.sweep(SPOOL_AGE_SECONDS))
         silent = self._silent(inventory)
         quiet = quiet_in(inventory, self._patience, silent)
-        looks = GcLooks(self._objects, inventory, self._wait)
+        looks = GcLooks(self._objects, inventory, self._wait, quiet)
         self._finish_forgetting(looks, inventory)
         self._collect_refs(looks, quiet)
         self._collect_packs(looks, quiet)

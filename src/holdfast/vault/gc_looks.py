@@ -39,15 +39,20 @@ class GcLooks:
     """Looks at one vault. Every look refuses what it does not understand."""
 
     def __init__(
-        self, objects: ObjectStore, inventory: Inventory, wait: Callable[[], None]
+        self,
+        objects: ObjectStore,
+        inventory: Inventory,
+        wait: Callable[[], None],
+        quiet: frozenset[SessionId] = frozenset(),
     ) -> None:
-        """*wait* lets twice the listing delay pass."""
+        """*wait* lets twice the listing delay pass; in *quiet* sessions nobody works any more."""
         if inventory.chain is None:
             raise UpkeepRefusedError("The vault's key statements cannot be read.", hint=_HINT)
         self._objects: Final = objects
         self._verifier: Final = Verifier(inventory.chain, objects)
         self._verifier.expect_sessions()
         self._wait = wait
+        self._quiet: Final = quiet
         self.vault_id: Final = objects.vault_id
         self.index_bytes: Final = inventory.chain.vault.index_bytes
         """How large an index object of this vault may get."""
@@ -124,9 +129,9 @@ class GcLooks:
         for refs_hash, body in found.items():
             if refs_hash not in self._needs:
                 resolved = self._resolved(refs_hash, body)
-                if resolved is None:
-                    continue
-                self._needs[refs_hash] = resolved
+                if resolved is not None:
+                    needs[refs_hash] = resolved
+                continue
             needs[refs_hash] = self._needs[refs_hash]
         return needs
 
@@ -218,25 +223,34 @@ class GcLooks:
                 is_whole = is_whole and is_listed
             if is_whole:
                 sessions = {body.session_id, *(item.session_id for item in body.sessions)}
-                return RefsNeeds(frozenset(packs), frozenset(sessions))
+                self._needs[refs_hash] = RefsNeeds(frozenset(packs), frozenset(sessions))
+                return self._needs[refs_hash]
             # A listing may be behind: the packlists were put before these refs.
             self._wait()
         name = names.refs_name(self.vault_id, refs_hash)
         if not self._objects.exists(name):
             return None
-        if self._is_of_a_sleeper(refs_hash, body):
-            return RefsNeeds(frozenset(packs), frozenset({body.session_id}))
+        known = RefsNeeds(frozenset(packs), frozenset({body.session_id}))
+        if not self._has_point(refs_hash):
+            if self._is_of_a_sleeper(body):
+                self._needs[refs_hash] = known
+                return known
+            if body.session_id in self._quiet:
+                # Their point was dropped because packlists are lost; they are about to go (G4).
+                # Not remembered: should a point appear all the same, the next look refuses.
+                return known
         raise UpkeepRefusedError(
             f"'{name}' needs packs that are in no packlist, so nobody knows which.", hint=_HINT
         )
 
-    def _is_of_a_sleeper(self, refs_hash: ObjectHash, body: Refs) -> bool:
+    def _has_point(self, refs_hash: ObjectHash) -> bool:
+        return any(point.refs_hash == refs_hash for point in self.points().values())
+
+    def _is_of_a_sleeper(self, body: Refs) -> bool:
         """Tell whether refs were put by a session that was collected while it slept.
 
         It never makes a point of them, because it looks for the sessions that they draw on (G1).
         """
-        if any(point.refs_hash == refs_hash for point in self.points().values()):
-            return False
         present = self.sessions().keys()
         return any(item.session_id not in present for item in body.sessions)
 

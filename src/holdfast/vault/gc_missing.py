@@ -1,0 +1,85 @@
+"""Nothing is collected while something is missing that tells what points need.
+
+A gc sees only what is listed. An object that somebody took away, or that a copy lacks, keeps
+nothing any more, and what it kept would go for good: so its absence is looked for first.
+"""
+
+from typing import Final
+
+from holdfast.base.ids import PointId
+from holdfast.format import names
+from holdfast.vault.blind import vanished
+from holdfast.vault.check_errors import UpkeepRefusedError
+from holdfast.vault.contradictions import find_missing_needs
+from holdfast.vault.gc_looks import check_understood
+from holdfast.vault.inventory import Finding, Inventory, read_inventory
+from holdfast.vault.local import KnownVault
+from holdfast.vault.objects import ObjectStore
+from holdfast.vault.relations import Relations
+
+_NAMED_AT_ONCE: Final = 5
+
+
+def take_whole_inventory(objects: ObjectStore, known: KnownVault | None) -> Inventory:
+    """Read the inventory; refuse a vault in which it does not tell all that is needed.
+
+    What others do meanwhile may look in one inventory as if something were missing: only what a
+    second one, twice the listing delay later, misses as well counts, and that one is returned.
+    Nothing that a killed writer or gc leaves is taken for missing.
+
+    Raises:
+        UpkeepRefusedError: something is damaged or missing, or this machine has seen a point that
+            is gone.
+        StorageError: the storage failed.
+    """
+    inventory = read_inventory(objects)
+    check_understood(inventory)
+    missing = _missing(objects, Relations(inventory), known)
+    if not missing:
+        return inventory
+    delay_seconds = max(
+        inventory.listing_delay_seconds, objects.backend.capabilities.listing_delay_seconds
+    )
+    if delay_seconds:
+        objects.clock.sleep(2 * delay_seconds)
+    inventory = read_inventory(objects)
+    check_understood(inventory)
+    relations = Relations(inventory)
+    again = _missing(objects, relations, known)
+    left = sorted(missing.keys() & again.keys())
+    if not left:
+        return inventory
+    touched = sorted({point for name in left for point in relations.touched(name)})
+    more = "" if len(left) == 1 else f" So {_are(len(left) - 1)}."
+    raise UpkeepRefusedError(
+        f"'{left[0]}' is missing, so nobody can say what is needed: {again[left[0]].detail}{more}",
+        hint="Nothing was deleted. Put what is missing back from a copy of the repository."
+        f" {_way_out(touched)}",
+    )
+
+
+def _missing(
+    objects: ObjectStore, relations: Relations, known: KnownVault | None
+) -> dict[str, Finding]:
+    points = names.points_prefix(relations.inventory.vault_id)
+    seen = vanished(objects, relations.inventory, known)
+    found = {finding.name: finding for finding in seen if finding.name.startswith(points)}
+    for finding in find_missing_needs(relations):
+        # A listing may lag, a name does not (G7). Of a folder there is no name to ask for.
+        if names.parse_name(finding.name) is None or not objects.exists(finding.name):
+            found.setdefault(finding.name, finding)
+    return found
+
+
+def _are(count: int) -> str:
+    return "is one more object" if count == 1 else f"are {count} more objects"
+
+
+def _way_out(touched: list[PointId]) -> str:
+    ids = " ".join(point.hex()[:8] for point in touched[:_NAMED_AT_ONCE])
+    rest = len(touched) - _NAMED_AT_ONCE
+    some = f", then {rest} more that 'holdfast check' names" if rest > 0 else ""
+    return (
+        "If there is none, accept the loss of the restore points that are lost with it, and gc runs"
+        f" again: 'holdfast forget {ids}'{some}."
+    )
