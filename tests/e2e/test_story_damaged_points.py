@@ -131,6 +131,52 @@ def test_missing_refs_of_the_newest_point_make_latest_doubtful(two: CommandLine)
     _is_refused(two("ls", "latest", password=True), "refs")
 
 
+def test_missing_refs_are_named_stop_prune_and_gc_and_their_loss_is_accepted(
+    two: CommandLine,
+) -> None:
+    """The older point must not vanish without a word, nor its data with it."""
+    older, newest = _newest(two)
+    third = set(two.objects("refs"))
+    two.source(**{"hello.txt": b"third\n"})
+    two.done("backup", two.folder / "source", password=False)
+    (refs,) = set(two.objects("refs")) - third
+    latest = str(two.done("points", "--json").document["points"][-1]["id"])
+    refs.unlink()
+
+    answer = two("points", password=True)
+    _is_refused(answer, f"{refs.name}' is missing, which restore point {latest[:8]} needs")
+    assert older[:8] in answer.out
+    assert newest[:8] in answer.out
+    _is_refused(two("prune", "--keep-last", "1", "--yes", password=True), refs.name)
+    _is_refused(two("ls", latest[:8], password=True), refs.name)
+    freed = two("gc", "--yes", password=True)
+    assert freed.code == 20
+    assert "H641" in freed.err
+    assert refs.name in freed.err
+    assert f"holdfast forget {latest[:8]}" in freed.err
+
+    two.done("forget", latest[:8], "--yes")
+    for words in (("points",), ("check",), ("ls", "latest"), ("gc", "--yes"), ("verify",)):
+        two.done(*words)
+
+
+def test_a_point_that_only_its_session_names_is_missed_by_gc_and_its_loss_accepted(
+    two: CommandLine,
+) -> None:
+    """It was the newest, and this machine has never seen it."""
+    _, newest = _newest(two)
+    _object(two, "points", newest).unlink()
+    other = _elsewhere(two, "other")
+
+    freed = other("gc", "--yes", password=True)
+    assert freed.code == 20
+    assert f"holdfast forget {newest[:8]}" in freed.err
+    other.done("forget", newest[:8], "--yes")
+
+    for words in (("gc", "--yes"), ("points",), ("check",), ("ls", "latest")):
+        other.done(*words)
+
+
 def test_a_restore_without_part_of_the_index_says_so_and_a_new_backup_heals(
     two: CommandLine,
 ) -> None:

@@ -18,7 +18,8 @@ from holdfast.policy.retention import Candidate, KeepRules, RetentionPlan, plan_
 from holdfast.vault.errors import NoSuchPointError
 from holdfast.vault.forget import apply_forget, plan_forget
 from holdfast.vault.local import SeriesKey
-from holdfast.vault.points import PointList, RestorePoint, of_series, see_points
+from holdfast.vault.points import PointList, RestorePoint, of_series
+from holdfast.vault.seen_points import see_points
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ def plan_named(
 ) -> DropPlan:
     """Plan to drop the points that people *names*; changes nothing.
 
-    One that is gone, though nobody dropped it, may be named: then its loss is accepted.
+    One that is gone, though nobody dropped it, or whose refs are, may be named: then its loss is
+    accepted.
 
     Raises:
         NoSuchPointError, AmbiguousPointError: a name means no point, or several.
@@ -68,13 +70,13 @@ def plan_named(
     """
     with opened(address, context) as closed:
         vault = unlocked(closed, context)
-        listed = see_points(vault)
+        listed = see_points(vault, with_leases=True)
         listed.require_believable()
         lost = {name: listed.find_lost(name) for name in names}
         chosen = {
             point.id: point
             for point in (
-                listed.select(name, source=source, host=host)
+                listed.find_bereft(name) or listed.select(name, source=source, host=host)
                 for name in names
                 if lost[name] is None
             )
@@ -84,7 +86,7 @@ def plan_named(
             address,
             ForgetReason.FORGET,
             tuple(describe(point, suite, openers) for point in chosen.values()),
-            len(listed.points) - len(chosen),
+            sum(point.id not in chosen for point in listed.points),
             _emptied(listed, set(chosen)),
             lost=tuple(sorted({item.point.hex() for item in lost.values() if item is not None})),
         )
@@ -106,14 +108,15 @@ def plan_prune(
         NoKeepRuleError: there is no rule.
         NoSuchPointError: a source or machine was named that has no restore point.
         KeysError: nothing that was given opens the vault.
-        PointsInDoubtError: a restore point is damaged, so nobody knows all of them.
+        PointsInDoubtError: a restore point is damaged or lacks its refs, so nobody knows all of
+            them.
     """
     # Without rules nobody is asked for a password.
     plan_retention([], rules, now=context.clock.now(), zone=zone, minimum_points=minimum_points)
     with opened(address, context) as closed:
         vault = unlocked(closed, context)
         listed = see_points(vault)
-        listed.require_believable()
+        listed.require_whole()
         for point in listed.points:
             point.opened()
         points = of_series(listed.points, source, host)
@@ -154,9 +157,10 @@ def apply(plan: DropPlan, context: Context, listener: Listener) -> Dropped:
     """
     with opened(plan.address, context) as closed:
         vault = unlocked(closed, context)
-        listed = see_points(vault)
+        listed = see_points(vault, with_leases=bool(plan.lost))
         listed.require_believable()
         if plan.retention is not None:
+            listed.require_whole()
             planned = {decision.candidate.point_id for decision in plan.retention.decisions}
             series = {point.series_key for point in listed.points if bytes(point.id) in planned}
             labels = _labels(listed.points)

@@ -15,7 +15,7 @@ from holdfast.operations.opening import opened, unlocked
 from holdfast.operations.point_reader import PointReader, open_point
 from holdfast.recovery.errors import PathNotInPointError
 from holdfast.recovery.files import path_below
-from holdfast.vault.points import see_points
+from holdfast.vault.seen_points import see_points
 
 PAGE: int = 1000
 

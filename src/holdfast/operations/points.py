@@ -11,7 +11,8 @@ from holdfast.keys.statements import KeyChain
 from holdfast.keys.unlockers import SLOT_WORDS
 from holdfast.operations.context import Context
 from holdfast.operations.opening import opened, unlocked_if_possible, unlocked_or_declined
-from holdfast.vault.points import PointList, RestorePoint, of_series, see_points
+from holdfast.vault.points import PointList, RestorePoint, of_series
+from holdfast.vault.seen_points import see_points
 from holdfast.vault.states import Vault
 
 

@@ -15,7 +15,7 @@ from holdfast.operations.point_reader import PointReader, open_point
 from holdfast.recovery.errors import RestoreRequestError
 from holdfast.recovery.files import FileRestore, RestoreWish, path_below
 from holdfast.storage.address import parse_address
-from holdfast.vault.points import see_points
+from holdfast.vault.seen_points import see_points
 
 _ERROR_CODE: Final = re.compile(r"H\d{3}")
 

@@ -3,11 +3,10 @@
 import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
-from holdfast.base.errors import HoldfastError, IntegrityError, KeysError
+from holdfast.base.errors import HoldfastError, KeysError
 from holdfast.base.ids import ObjectHash, PointId, SeriesId, WriterId
 from holdfast.format import frames, names
 from holdfast.format.errors import FormatError
@@ -20,7 +19,7 @@ from holdfast.vault.errors import (
     PointsInDoubtError,
     PointUnreadableError,
 )
-from holdfast.vault.local import KnownVault, SeenHead, SeriesKey
+from holdfast.vault.local import SeenHead, SeriesKey
 from holdfast.vault.objects import Loaded
 from holdfast.vault.states import ReadableVault, Vault
 
@@ -28,6 +27,10 @@ SHORTEST_PREFIX: Final = 4
 LATEST: Final = "latest"
 _CHECK_HINT: Final = (
     "'holdfast check' names all damage; the other restore points restore by their ids."
+)
+
+_BEREFT_HINT: Final = (
+    "Put it back from a copy of the repository, or accept the loss with 'holdfast forget ID'."
 )
 
 
@@ -45,6 +48,11 @@ class RestorePoint:
     has_refs: bool
     record: PointRecord | None = None
     unreadable: HoldfastError | None = None
+
+    @property
+    def refs_name(self) -> str:
+        """The name of its refs."""
+        return f"{self.name.rpartition('points/')[0]}refs/{self.body.refs_hash.hex()}"
 
     @property
     def series_key(self) -> SeriesKey:
@@ -131,6 +139,7 @@ class PointList:
     making or removing was cut short): they count for the chain only. *gone* are heads that this
     machine has seen and that nobody dropped, as far as it was asked. *lost* are all points that are
     gone, nobody dropped, and whose id is known: these heads, and predecessors of what is known.
+    *bereft* are those of the incomplete ones that were whole once, as far as it was asked.
     """
 
     points: tuple[RestorePoint, ...]
@@ -139,6 +148,7 @@ class PointList:
     problems: tuple[PointProblem, ...] = ()
     gone: Mapping[SeriesKey, SeenHead] = field(default_factory=dict)
     lost: Mapping[PointId, ForgottenPoint] = field(default_factory=dict)
+    bereft: tuple[RestorePoint, ...] = ()
 
     def series(self) -> list[Series]:
         """Return every series with a point that is stored, visible or not."""
@@ -198,6 +208,9 @@ class PointList:
             for problem in self.problems:
                 if problem.point is not None and problem.point.hex().startswith(wanted):
                     raise PointsInDoubtError(str(problem), hint=_CHECK_HINT)
+            for point in self.bereft:
+                if point.id.hex().startswith(wanted):
+                    raise PointsInDoubtError(f"{_bereft(point)}.", hint=_BEREFT_HINT)
             raise NoSuchPointError(
                 f"There is no restore point {text}.", hint="'holdfast points' lists them."
             )
@@ -219,6 +232,32 @@ class PointList:
         if len(found) > 1 or any(point.id.hex().startswith(wanted) for point in self.points):
             raise AmbiguousPointError(f"Several restore points begin with {text}.")
         return found[0]
+
+    def find_bereft(self, text: str) -> RestorePoint | None:
+        """Return the point without its refs that people mean by an id or its beginning, or None.
+
+        Raises:
+            AmbiguousPointError: several points begin with it.
+        """
+        wanted = text.lower()
+        found = [point for point in self.bereft if point.id.hex().startswith(wanted)]
+        if len(wanted) < SHORTEST_PREFIX or not found:
+            return None
+        if len(found) > 1 or any(point.id.hex().startswith(wanted) for point in self.points):
+            raise AmbiguousPointError(f"Several restore points begin with {text}.")
+        return found[0]
+
+    def require_whole(self) -> None:
+        """Return only if every stored restore point can be believed and has its refs.
+
+        Raises:
+            PointsInDoubtError: one cannot, or has not. Rules count what is there.
+        """
+        self.require_believable()
+        for point in self.bereft:
+            raise PointsInDoubtError(
+                f"Not every restore point is known: {_bereft(point)}.", hint=_BEREFT_HINT
+            )
 
     def require_believable(self) -> None:
         """Return only if every stored restore point can be believed.
@@ -266,7 +305,9 @@ class PointList:
     @property
     def lacks_points(self) -> bool:
         """Whether points are missing, or seem to be, that nobody dropped."""
-        return bool(self.gone or self.lost or any(one.missing for one in self.series()))
+        return bool(
+            self.gone or self.lost or self.bereft or any(one.missing for one in self.series())
+        )
 
     def damage(self) -> Iterator[str]:
         """Yield a sentence on everything that is damaged, missing or not believed."""
@@ -291,6 +332,7 @@ class PointList:
                     f"point {item.point.hex()[:8]}, number {item.counter} of its series, is gone"
                     " and nobody dropped it"
                 )
+        yield from map(_bereft, self.bereft)
         for point in self.points:
             if point.unreadable is not None and not isinstance(point.unreadable, KeysError):
                 yield f"'{point.name}' cannot be read: {point.unreadable.message}"
@@ -327,89 +369,6 @@ def load_points(vault: Vault, *, with_forgets: bool = True) -> PointList:
         forgotten,
         tuple(problems),
     )
-
-
-def see_points(vault: Vault) -> PointList:
-    """Return what :func:`load_points` does, held against what this machine has seen before.
-
-    The heads are remembered; where this machine's state cannot be written they are not, and nothing
-    else fails for it.
-
-    Raises:
-        StorageError: the storage did not answer.
-    """
-    listed = load_points(vault)
-    known = vault.known()
-    seen = {} if known is None else known.heads
-    gone = {
-        key: head
-        for key, head in listed.vanished(seen).items()
-        # A damaged one is there, and a listing may lag; the name itself does not (rule G7).
-        if not vault.objects.exists(names.point_name(vault.vault_id, head.point))
-    }
-    lost = _lost(vault, listed, gone)
-    forgotten = listed.forgotten_heads(seen)
-
-    def newer(known: KnownVault) -> KnownVault:
-        return known.without_heads(forgotten).with_heads(listed.heads())
-
-    with suppress(OSError):
-        vault.machine.known.change(vault.vault_id, is_encrypted=vault.is_sealed, how=newer)
-    return replace(listed, gone=gone, lost=lost)
-
-
-def _lost(
-    vault: Vault, listed: PointList, gone: Mapping[SeriesKey, SeenHead]
-) -> dict[PointId, ForgottenPoint]:
-    """Return every point that is gone, that nobody dropped, and whose id is known.
-
-    Ids of points are hashes: what follows a point that is believed is believed, too. Copies on this
-    machine tell what a point that is gone followed, as far as there are any.
-    """
-    stored = {point.id for point in (*listed.points, *listed.incomplete)}
-    ends = {(*series.key, gap.stop) for series in listed.series() for gap in series.missing}
-    waiting = _before(*(point.body for point in (*listed.points, *listed.incomplete)))
-    for item in listed.forgotten.values():
-        if (item.writer_id, item.series_id, item.counter) in ends:
-            waiting += _before_lost(vault, item)
-    # Looked at first: their places are what this machine has seen, not what another point says.
-    waiting += [
-        ForgottenPoint(point=head.point, writer_id=key[0], series_id=key[1], counter=head.counter)
-        for key, head in gone.items()
-    ]
-    lost: dict[PointId, ForgottenPoint] = {}
-    while waiting:
-        item = waiting.pop()
-        if item.point in stored or item.point in listed.forgotten or item.point in lost:
-            continue
-        if vault.objects.exists(names.point_name(vault.vault_id, item.point)):
-            continue  # Damaged, or younger than the listing.
-        lost[item.point] = item
-        waiting += _before_lost(vault, item)
-    return dict(sorted(lost.items(), key=lambda one: (one[1].counter, one[0])))
-
-
-def _before_lost(vault: Vault, item: ForgottenPoint) -> list[ForgottenPoint]:
-    """Return the predecessor of a point that is gone, if this machine has a copy that names it."""
-    try:
-        loaded = vault.objects.load(names.point_name(vault.vault_id, item.point), Point)
-    except IntegrityError:
-        return []
-    return _before(loaded.body)
-
-
-def _before(*bodies: Point) -> list[ForgottenPoint]:
-    """Return the predecessors that points name, and their places in their series."""
-    return [
-        ForgottenPoint(
-            point=body.predecessor,
-            writer_id=body.writer_id,
-            series_id=body.series_id,
-            counter=body.counter - 1,
-        )
-        for body in bodies
-        if body.predecessor is not None and body.counter > 1
-    ]
 
 
 def load_forgotten(
@@ -535,6 +494,10 @@ def _note(
     if error.retryable:
         raise error
     problems.append(PointProblem(name, error, point))
+
+
+def _bereft(point: RestorePoint) -> str:
+    return f"'{point.refs_name}' is missing, which restore point {point.id.hex()[:8]} needs"
 
 
 def _gone(head: SeenHead) -> str:

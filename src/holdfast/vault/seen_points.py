@@ -1,0 +1,185 @@
+"""Restore points held against what else is known of them: by this machine, and by their sessions.
+
+What is missing is named here, so that people can put it back or accept its loss.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
+
+from holdfast.base.errors import HoldfastError, IntegrityError, SignatureError
+from holdfast.base.ids import PointId, SessionId
+from holdfast.format import frames, names
+from holdfast.format.maintenance import ForgottenPoint
+from holdfast.format.point import Point
+from holdfast.format.session import Lease
+from holdfast.vault.attribution import check_attributed
+from holdfast.vault.local import KnownVault, SeenHead, SeriesKey
+from holdfast.vault.points import PointList, RestorePoint, load_points
+from holdfast.vault.states import Vault
+
+
+def see_points(vault: Vault, *, with_leases: bool = False) -> PointList:
+    """Return what :func:`load_points` does, held against what this machine has seen before.
+
+    *with_leases* also asks sessions that have ended for the points that they made: the last trace
+    of one that nothing else names. The heads are remembered; where this machine's state cannot be
+    written they are not, and nothing else fails for it.
+
+    Raises:
+        StorageError: the storage did not answer.
+    """
+    listed = load_points(vault)
+    known = vault.known()
+    seen = {} if known is None else known.heads
+    gone = {
+        key: head
+        for key, head in listed.vanished(seen).items()
+        # A damaged one is there, and a listing may lag; the name itself does not (rule G7).
+        if not vault.objects.exists(names.point_name(vault.vault_id, head.point))
+    }
+    lost = _lost(vault, listed, gone)
+    forgotten = listed.forgotten_heads(seen)
+
+    def newer(known: KnownVault) -> KnownVault:
+        return known.without_heads(forgotten).with_heads(listed.heads())
+
+    with suppress(OSError):
+        vault.machine.known.change(vault.vault_id, is_encrypted=vault.is_sealed, how=newer)
+    if with_leases:
+        lost |= _named_by_leases(vault, listed, lost)
+    bereft = tuple(point for point in listed.incomplete if not _is_unfinished(vault, point))
+    return replace(listed, gone=gone, lost=lost, bereft=bereft)
+
+
+def _lost(
+    vault: Vault, listed: PointList, gone: Mapping[SeriesKey, SeenHead]
+) -> dict[PointId, ForgottenPoint]:
+    """Return every point that is gone, that nobody dropped, and whose id is known.
+
+    Ids of points are hashes: what follows a point that is believed is believed, too. Copies on this
+    machine tell what a point that is gone followed, as far as there are any.
+    """
+    stored = {point.id for point in (*listed.points, *listed.incomplete)}
+    ends = {(*series.key, gap.stop) for series in listed.series() for gap in series.missing}
+    waiting = _before(*(point.body for point in (*listed.points, *listed.incomplete)))
+    for item in listed.forgotten.values():
+        if (item.writer_id, item.series_id, item.counter) in ends:
+            waiting += _before_lost(vault, item)
+    # Looked at first: their places are what this machine has seen, not what another point says.
+    waiting += [
+        ForgottenPoint(point=head.point, writer_id=key[0], series_id=key[1], counter=head.counter)
+        for key, head in gone.items()
+    ]
+    lost: dict[PointId, ForgottenPoint] = {}
+    while waiting:
+        item = waiting.pop()
+        if item.point in stored or item.point in listed.forgotten or item.point in lost:
+            continue
+        if vault.objects.exists(names.point_name(vault.vault_id, item.point)):
+            continue  # Damaged, or younger than the listing.
+        lost[item.point] = item
+        waiting += _before_lost(vault, item)
+    return dict(sorted(lost.items(), key=lambda one: (one[1].counter, one[0])))
+
+
+def _before_lost(vault: Vault, item: ForgottenPoint) -> list[ForgottenPoint]:
+    """Return the predecessor of a point that is gone, if this machine has a copy that names it."""
+    try:
+        loaded = vault.objects.load(names.point_name(vault.vault_id, item.point), Point)
+    except IntegrityError:
+        return []
+    return _before(loaded.body)
+
+
+def _before(*bodies: Point) -> list[ForgottenPoint]:
+    """Return the predecessors that points name, and their places in their series."""
+    return [
+        ForgottenPoint(
+            point=body.predecessor,
+            writer_id=body.writer_id,
+            series_id=body.series_id,
+            counter=body.counter - 1,
+        )
+        for body in bodies
+        if body.predecessor is not None and body.counter > 1
+    ]
+
+
+def _is_unfinished(vault: Vault, point: RestorePoint) -> bool:
+    """Tell whether nobody was ever told of a point without refs, as ``contradictions`` does."""
+    session_id = point.body.session_id
+    numbers = _lease_numbers(vault, session_id).get(session_id, [])
+    last = _last_lease(vault, session_id, numbers)
+    if last is not None:
+        return not last.ended or last.point != point.id
+    kinds = (frames.KIND_SESSION, frames.KIND_PACKLIST)
+    return not any(vault.objects.list(kind, session_id=session_id) for kind in kinds)
+
+
+def _named_by_leases(
+    vault: Vault, listed: PointList, lost: Mapping[PointId, ForgottenPoint]
+) -> dict[PointId, ForgottenPoint]:
+    """Return the missing points that only the last leases of their sessions name.
+
+    A lease says nothing of the place in the series, so each takes the first one that is free, the
+    oldest session first.
+    """
+    stored = (*listed.points, *listed.incomplete)
+    with_point = {point.body.session_id for point in stored}
+    known = {point.id for point in stored} | listed.forgotten.keys() | lost.keys()
+    known |= {problem.point for problem in listed.problems if problem.point is not None}
+    sessions = {item.parsed.session_id for item in vault.objects.list(frames.KIND_SESSION)}
+    found = []
+    for session_id, numbers in _lease_numbers(vault).items():
+        if session_id not in sessions or session_id in with_point:
+            continue
+        last = _last_lease(vault, session_id, numbers)
+        if last is None or not last.ended or last.point is None or last.writer_id is None:
+            continue
+        if last.point in known:
+            continue
+        if vault.objects.exists(names.point_name(vault.vault_id, last.point)):
+            continue  # Younger than the listing.
+        with suppress(IntegrityError, SignatureError):
+            body = vault.verifier.session(session_id, last.writer_id).body
+            if body.series_id is not None:
+                found.append((body.time, last.point, (body.writer_id, body.series_id)))
+    taken: defaultdict[SeriesKey, set[int]] = defaultdict(set)
+    for point in stored:
+        taken[point.series_key].add(point.body.counter)
+    for item in (*listed.forgotten.values(), *lost.values()):
+        taken[item.writer_id, item.series_id].add(item.counter)
+    named = {}
+    for _, point_id, key in sorted(found):
+        counter = next(number for number in count(1) if number not in taken[key])
+        taken[key].add(counter)
+        named[point_id] = ForgottenPoint(
+            point=point_id, writer_id=key[0], series_id=key[1], counter=counter
+        )
+    return named
+
+
+def _lease_numbers(vault: Vault, session_id: SessionId | None = None) -> dict[SessionId, list[int]]:
+    found: defaultdict[SessionId, list[int]] = defaultdict(list)
+    for item in vault.objects.list(frames.KIND_LEASE, session_id=session_id):
+        if item.parsed.session_id is not None and item.parsed.number is not None:
+            found[item.parsed.session_id].append(item.parsed.number)
+    return found
+
+
+def _last_lease(vault: Vault, session_id: SessionId, numbers: Iterable[int]) -> Lease | None:
+    """Return the last lease of a session that can be believed."""
+    for number in sorted(numbers, reverse=True):
+        try:
+            loaded = vault.objects.load(names.lease_name(vault.vault_id, session_id, number), Lease)
+            check_attributed(vault.verifier, vault.vault_id, loaded)
+        except HoldfastError as error:
+            if error.retryable:
+                raise
+            continue
+        if (loaded.body.session_id, loaded.body.number) == (session_id, number):
+            return loaded.body
+    return None
