@@ -209,6 +209,7 @@ class Maker:
         counter: int = 1,
         series: bytes = b"",
         source: str = "source",
+        time_ns: int = 0,
     ) -> bytes:
         """Store a restore point of *entries*, in the order of their keys; return its hash."""
         session = Session(self)
@@ -227,7 +228,14 @@ class Maker:
         runs = {1: session.id, 2: self.writer, 3: [[session.id, [0, len(packs)]]]}
         refs = self.put(10, "refs", runs | {4: self.random(16)})
         record = {1: self.id, 2: self.writer, 3: session.id, 4: "host", 5: source, 6: 1}
-        record |= {7: b"/home", 8: [], 9: root, 10: 5, 11: 6, 12: 5_000_000_000 * counter}
+        record |= {
+            7: b"/home",
+            8: [],
+            9: root,
+            10: 5,
+            11: 6,
+            12: time_ns or 5_000_000_000 * counter,
+        }
         record |= {13: [1] * 8, 14: ["tag"], 15: [], 16: "a program"}
         place = self.writer + session.id + series + u64(counter)
         context = b"point\0" + self.id + place

@@ -764,6 +764,20 @@ def test_latest_is_the_newest_point_by_time(
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
+def test_latest_is_the_point_that_was_made_last_though_a_clock_was_wrong_once(
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    series = maker.random(16)
+    first = maker.back_up(ENTRIES[:2], 1, series, time_ns=10**18)
+    second = maker.back_up(ENTRIES[:3], 2, series)
+
+    assert run(maker, tmp_path, "ls", "latest") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert run(maker, tmp_path, "list") == 0
+    listed = [line[:16] for line in capsys.readouterr().out.splitlines()]
+    assert listed == [first.hex()[:16], second.hex()[:16]]
+
+
 def test_latest_of_several_series_is_refused_with_one_sentence_that_lists_them(
     maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

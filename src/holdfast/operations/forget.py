@@ -227,6 +227,7 @@ def _candidate(point: RestorePoint, labels: Mapping[SeriesKey, str]) -> Candidat
 
 
 def _emptied(listed: PointList, dropped: set[PointId]) -> tuple[str, ...]:
-    before = {point.series for point in listed.points}
-    after = {point.series for point in listed.points if point.id not in dropped}
+    called = {item.key: item.name for item in listed.series()}
+    before = {called[point.series_key] for point in listed.points}
+    after = {called[point.series_key] for point in listed.points if point.id not in dropped}
     return tuple(sorted(before - after))

@@ -196,7 +196,7 @@ class PointList:
                     hint="Name one by its id: 'holdfast points' lists those that can be believed,"
                     " and 'holdfast check' says what is damaged.",
                 )
-            return _latest(chosen)
+            return _latest(chosen, {item.key: item.name for item in self.series()})
         wanted = text.lower()
         if len(wanted) < SHORTEST_PREFIX or set(wanted) - set("0123456789abcdef"):
             raise NoSuchPointError(
@@ -361,7 +361,7 @@ def load_points(vault: Vault, *, with_forgets: bool = True) -> PointList:
             continue
         points.append(_opened(vault, loaded, refs))
     forgotten = load_forgotten(vault, problems) if with_forgets else {}
-    points.sort(key=in_time)
+    points = _in_order(points)
     return PointList(
         tuple(point for point in points if point.has_refs),
         # Of one that was dropped since it was listed, the refs may be gone by now.
@@ -521,19 +521,43 @@ def _series(key: SeriesKey, points: Iterable[RestorePoint], dropped: set[int]) -
     return Series(key, ordered, forks, tuple(missing))
 
 
-def _latest(points: Sequence[RestorePoint]) -> RestorePoint:
+def _latest(points: Sequence[RestorePoint], called: Mapping[SeriesKey, str]) -> RestorePoint:
+    """Return the newest point; *called* are the names of all series."""
     if not points:
         raise NoSuchPointError(
             "There is no restore point yet, or none of this source.",
             hint="'holdfast points' lists what is there.",
         )
-    series = sorted({point.series for point in points})
+    # Within a series the signed counter tells which is newer; a clock may have been wrong once.
+    newest: dict[SeriesKey, RestorePoint] = {}
+    for point in sorted(points, key=in_time):
+        before = newest.setdefault(point.series_key, point)
+        if point.body.counter >= before.body.counter:
+            newest[point.series_key] = point
+    series = sorted({called[key] for key in newest})
     if len(series) > 1:
         raise AmbiguousPointError(
             f"'{LATEST}' of which series? There are: {', '.join(series)}.",
             hint="Say --source with one of these names, or --host.",
         )
-    return max(points, key=in_time)
+    return max(newest.values(), key=in_time)
+
+
+def _in_order(points: Iterable[RestorePoint]) -> list[RestorePoint]:
+    """Return *points*, the oldest first: by time, yet none of a series behind one that followed it.
+
+    A clock may have been wrong once; within a series the signed counter tells the order.
+    """
+    ordered: list[tuple[tuple[int, int, PointId], RestorePoint]] = []
+    latest_ns: dict[SeriesKey, int] = {}
+    by_counter = sorted(
+        points, key=lambda item: (item.body.counter, item.time_ns, item.id), reverse=True
+    )
+    for point in by_counter:
+        time_ns = min(point.time_ns, latest_ns.get(point.series_key, point.time_ns))
+        latest_ns[point.series_key] = time_ns
+        ordered.append(((time_ns, point.body.counter, point.id), point))
+    return [point for _, point in sorted(ordered, key=lambda item: item[0])]
 
 
 def next_place(

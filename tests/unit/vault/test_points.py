@@ -9,6 +9,7 @@ import pytest
 
 from doubles.storage import WrappedBackend
 from doubles.vaults import Notes, TestVault, make_machine, make_vault, storing
+from holdfast.base.ids import PointId
 from holdfast.format import names
 from holdfast.operations.points import describe
 from holdfast.storage.interface import ObjectInfo
@@ -16,6 +17,7 @@ from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.errors import (
     AmbiguousPointError,
     NoSuchPointError,
+    PointsInDoubtError,
     PointUnreadableError,
     StalePlanError,
 )
@@ -46,6 +48,55 @@ def test_latest_of_one_series_needs_no_name_and_of_several_does(vault: TestVault
     assert points.select("latest", source="home").id == second.point_id
     with pytest.raises(NoSuchPointError):
         points.select("latest", host="elsewhere")
+
+
+def _storage_without_session(vault: TestVault, point: PointId) -> None:
+    (body,) = (item.body for item in load_points(vault.readable()).points if item.id == point)
+    for item in vault.backend.list(names.sessions_prefix(vault.vault_id, body.session_id)):
+        vault.backend.delete(item.name)
+
+
+def test_an_older_point_that_cannot_be_opened_is_no_series_of_its_own(vault: TestVault) -> None:
+    """What stands outside tells that it is of the same series as one that can be."""
+    first = vault.backup(storing(b"one"))
+    second = vault.backup(storing(b"two"))
+    _storage_without_session(vault, first.point_id)
+
+    listed = load_points(vault.readable())
+
+    assert [point.record is None for point in listed.points] == [True, False]
+    assert listed.select("latest").id == second.point_id
+    vault.backup(storing(b"three"), source="other")
+    listed = load_points(vault.readable())
+    with pytest.raises(AmbiguousPointError, match="here/home, here/other"):
+        listed.select("latest")
+
+
+def test_when_no_point_of_a_series_can_be_opened_the_damage_is_named(vault: TestVault) -> None:
+    first = vault.backup(storing(b"one"), source="other")
+    vault.backup(storing(b"two"))
+    _storage_without_session(vault, first.point_id)
+
+    with pytest.raises(PointsInDoubtError, match=first.point_id.hex()):
+        load_points(vault.readable()).select("latest")
+
+
+def test_a_clock_that_was_wrong_once_does_not_make_a_point_the_latest(vault: TestVault) -> None:
+    """Within a series the counter tells the order; series stand by time."""
+    clock = vault.machine.clock
+    day = 86_400.0
+    clock.sleep(1500 * day)
+    first = vault.backup(storing(b"one"))
+    clock.sleep(-1400 * day)
+    second = vault.backup(storing(b"two"))
+    clock.sleep(day)
+    other = vault.backup(storing(b"three"), source="other")
+
+    listed = load_points(vault.readable())
+
+    assert listed.select("latest", source="home").id == second.point_id
+    order = [first.point_id, second.point_id, other.point_id]
+    assert [point.id for point in listed.points] == order
 
 
 def test_a_series_is_named_as_it_is_shown_or_by_its_source_alone(vault: TestVault) -> None:
