@@ -37,6 +37,7 @@ from holdfast.storage.errors import (
     ObjectExistsError,
     ObjectMissingError,
     RepositoryMissingError,
+    StorageBusyError,
 )
 from holdfast.storage.interface import Bytes, Capabilities, ObjectInfo, as_parts
 from holdfast.storage.names import (
@@ -59,6 +60,8 @@ _NO_FOLDER_SYNC: Final = frozenset({errno.EINVAL, errno.EOPNOTSUPP})
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK
 """Not blocking, so that a pipe planted in place of an object cannot hold a command up."""
+
+_LOCK_PAUSE_SECONDS: Final = 0.05
 
 _Made = list[Sequence[str]]
 """Folders, each as its components."""
@@ -303,6 +306,32 @@ class LocalBackend:
         """Tell whether the root holds nothing at all; see the interface."""
         with self._errors(""), self._folder([]) as root:
             return self._is_bare(root, ignored=_NOT_FOREIGN)
+
+    @contextmanager
+    def alone(self, wait_seconds: float) -> Iterator[bool]:
+        """Hold a lock on the root itself, which needs no file; see the interface."""
+        # Opened anew: whoever shares a descriptor shares its lock.
+        with self._errors(""):
+            root = self._files.open(".", _FOLDER, folder=self._open_root())
+        with opened(root):
+            yield self._is_locked(root, self._clock.monotonic_seconds() + wait_seconds)
+
+    def _is_locked(self, root: int, latest: float) -> bool:
+        while True:
+            try:
+                self._files.lock(root)
+            except BlockingIOError:
+                if self._clock.monotonic_seconds() >= latest:
+                    raise StorageBusyError(
+                        f"Somebody else makes the repository at '{self._path}' or changes its "
+                        "keys right now; nothing was changed."
+                    ) from None
+                self._clock.sleep(_LOCK_PAUSE_SECONDS)
+            except OSError:
+                # Some network file systems lock no folders, or nothing.
+                return False
+            else:
+                return True
 
     def _open_root(self) -> int:
         if self._root is None:

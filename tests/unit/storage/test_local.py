@@ -19,6 +19,7 @@ from holdfast.storage.errors import (
     ObjectExistsError,
     RepositoryMissingError,
     SpoolElsewhereError,
+    StorageBusyError,
     StorageDeniedError,
     StorageFullError,
     StorageReadOnlyError,
@@ -393,3 +394,32 @@ def test_temporary_names_that_come_up_again_are_passed_over(root: Path) -> None:
     assert backend.put("ab", b"bytes")
     assert left.read_bytes() == b"of another"
     backend.close()
+
+
+def test_one_is_alone_and_the_others_are_told_so_in_time(tmp_path: Path) -> None:
+    """The lock leaves no file, and ends with the block."""
+    clock = ManualClock()
+    one, two = (LocalBackend(tmp_path, clock=clock, random=CountedRandom()) for _ in range(2))
+    with one.alone(5) as is_alone:
+        assert is_alone
+        begin = clock.monotonic_seconds()
+        with pytest.raises(StorageBusyError), two.alone(5):
+            pass
+        assert 5 <= clock.monotonic_seconds() - begin < 6
+        with pytest.raises(StorageBusyError), one.alone(0):
+            pass
+        assert one.is_empty()
+    with two.alone(0) as is_alone:
+        assert is_alone
+    one.close()
+    two.close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL])
+def test_where_nothing_can_be_locked_it_goes_on_and_says_so(tmp_path: Path, number: int) -> None:
+    """Some network file systems lock no folders."""
+    files = RefusingFiles("lock", number)
+    one = LocalBackend(tmp_path, clock=ManualClock(), random=CountedRandom(), files=files)
+    with one.alone(5) as is_alone:
+        assert not is_alone
+    one.close()
