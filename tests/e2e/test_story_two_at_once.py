@@ -67,3 +67,18 @@ def test_whoever_is_told_that_keys_were_changed_has_them_changed(ready: CommandL
     assert len(listed["ways_in"]) == 1 + len(key_files)
     checked = ready.done("check")
     assert "lost against one beside it" not in checked.out + checked.err
+
+
+def test_of_several_inits_at_once_one_makes_the_repository(holdfast: CommandLine) -> None:
+    """The others find one there already, and nothing of theirs is left."""
+    answers = at_once(*[(holdfast, ("init",))] * 3)
+
+    codes = sorted(answer.code for answer in answers)
+    assert codes == [0, 2, 2], [answer.err for answer in answers]
+    assert sum("H602" in answer.err for answer in answers) == 2
+    (vault,) = (holdfast.repository / "vaults").iterdir()
+    keys = holdfast.home / ".config" / "holdfast" / "writers"
+    assert [path.name for path in keys.iterdir()] == [f"{vault.name}.key"]
+    assert len(holdfast.objects("keys")) == len(holdfast.objects("slots")) == 1
+    assert len(holdfast.objects("writers")) == 1
+    holdfast.done("check")

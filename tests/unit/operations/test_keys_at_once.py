@@ -1,4 +1,4 @@
-"""Keys that two change at the same moment where nothing keeps them apart."""
+"""Keys that two change, or begin, at the same moment, with and without locks."""
 
 import errno
 import os
@@ -12,12 +12,13 @@ from doubles.randomness import CountedRandom
 from doubles.vaults import PASSWORD, TestVault, make_machine, make_vault
 from holdfast.keys.changes import Change, WayIn, add_slot
 from holdfast.keys.unlockers import KeyFileUnlocker, PasswordUnlocker, Unlocker
-from holdfast.operations import keys, writers
+from holdfast.operations import init, keys, writers
 from holdfast.operations.context import Context
 from holdfast.operations.errors import KeyChangeLostError
 from holdfast.storage._files import SystemFiles
 from holdfast.storage.errors import StorageBusyError
 from holdfast.storage.local import LocalBackend
+from holdfast.vault.errors import RepositoryExistsError
 
 
 class Secrets:
@@ -31,7 +32,7 @@ class Secrets:
         self.when_asked: Callable[[], object] = lambda: None
 
     def given(self) -> Sequence[Unlocker]:
-        raise AssertionError
+        return ()
 
     def attempts(
         self, hints: Sequence[str], *, may_skip: bool = False
@@ -170,3 +171,47 @@ def test_a_writer_is_not_made_for_keys_that_have_just_ended(tmp_path: Path) -> N
         writers.add_writer(closed, readable, "laptop", path, place.context)
 
     assert not path.exists()
+
+
+def test_an_init_takes_nothing_away_from_one_that_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it finds looks like what an unfinished attempt left."""
+    request = init.InitRequest(str(tmp_path / "repository"))
+    one, two = (_someone(tmp_path / name) for name in ("one", "two"))
+    link = SystemFiles.link
+    refused: list[StorageBusyError] = []
+
+    def interrupted(*given: object, **named: object) -> None:
+        link(*given, **named)  # type: ignore[arg-type]
+        monkeypatch.setattr(SystemFiles, "link", link)
+        with pytest.raises(StorageBusyError) as busy:
+            init.run(request, two)
+        refused.append(busy.value)
+
+    monkeypatch.setattr(SystemFiles, "link", interrupted)
+    made = init.run(request, one)
+
+    assert [error.exit_code for error in refused] == [11]
+    assert not two.folders.writers.exists()
+    assert made.writer_key.exists()
+    assert keys.list_keys(request.address, one).vault_id == made.vault_id
+
+
+def test_an_init_that_was_overtaken_while_somebody_typed_leaves_nothing(tmp_path: Path) -> None:
+    """It says what an init on a repository says."""
+    request = init.InitRequest(str(tmp_path / "repository"))
+    one, two = (_someone(tmp_path / name) for name in ("one", "two"))
+    assert isinstance(one.secrets, Secrets)
+    one.secrets.when_asked = lambda: init.run(request, two)
+
+    with pytest.raises(RepositoryExistsError):
+        init.run(request, one)
+
+    assert not one.folders.writers.exists()
+    assert len(keys.list_keys(request.address, two).ways_in) == 1
+
+
+def _someone(folder: Path) -> Context:
+    machine = make_machine(folder)
+    return Context(machine.clock, machine.random, machine.folders, "here", Secrets(1), print)
