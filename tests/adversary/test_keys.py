@@ -275,8 +275,57 @@ def test_of_two_statements_with_one_number_the_lower_hash_stands() -> None:
 
     assert chain.current.hash == tips[0].hash
     assert chain.forks == (tips[1].name,)
+    assert [link.hash for link in chain.beaten] == [tips[1].hash]
+
+
+def two_at_once(*, rotating: bool = False) -> tuple[Household, Household]:
+    """Return who wins and who loses; the loser begins an epoch if it is *rotating*."""
+    for number in range(20):
+        house = Household(seed=f"two {number}")
+        other = house.copy()
+        house.add(key_file())
+        if rotating:
+            other.rotate()
+        else:
+            other.add(key_file(2))
+        if house.chain.current.hash < other.chain.current.hash:
+            return house, other
+    raise AssertionError("the hashes do not fall")
+
+
+def test_who_has_seen_only_the_one_that_lost_goes_on_with_the_one_that_stands() -> None:
+    """Whoever signed that could have signed what follows the other: the authority is the same."""
+    winner, loser = two_at_once()
+    seen = loser.chain.current.seen
+    chain = KeyChain.read(
+        winner.vault_id, winner.vault_data, winner.statements | loser.statements, seen=seen
+    )
+
+    assert chain.current.hash == winner.chain.current.hash
     with pytest.raises(RollbackError):
-        chain.check_seen(tips[1].seen)
+        # The one that was seen is gone: who lost fairly is still there.
+        winner.read(seen)
+
+
+def test_a_statement_that_began_an_epoch_is_not_taken_back_by_one_with_a_lower_hash() -> None:
+    """Whoever lost his way in by it can still sign for the epoch before, and grind hashes."""
+    winner, loser = two_at_once(rotating=True)
+    merged = winner.statements | loser.statements
+
+    with pytest.raises(RollbackError):
+        KeyChain.read(winner.vault_id, winner.vault_data, merged, seen=loser.chain.current.seen)
+
+
+def test_a_statement_is_settled_when_no_other_lies_beside_it() -> None:
+    """What is remembered never turns out to have lost later."""
+    winner, loser = two_at_once()
+    before = winner.chain.links[0].seen
+    assert winner.read().settled == winner.chain.current.seen
+    winner.objects |= loser.statements
+
+    assert winner.read().settled == before
+    winner.add(key_file(3))
+    assert winner.read().settled == winner.chain.current.seen
 
 
 def test_what_follows_the_statement_that_lost_is_lost_too() -> None:

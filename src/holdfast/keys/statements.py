@@ -73,6 +73,7 @@ class KeyChain:
         suite: the vault's suite for segments.
         links: the statements that stand, in order.
         forks: names of statements that lost against one with a lower hash, and what followed them.
+        beaten: those of the forks that follow a link themselves, verified.
         problems: statement objects that are damaged or unsigned; empty unless asked for.
     """
 
@@ -82,6 +83,7 @@ class KeyChain:
         links: tuple[Link, ...],
         forks: tuple[str, ...] = (),
         problems: tuple[Problem, ...] = (),
+        beaten: tuple[Link, ...] = (),
     ) -> None:
         self.vault_id = VaultId(object_hash(vault_data))
         self.vault_data = vault_data
@@ -90,6 +92,7 @@ class KeyChain:
         self.links = links
         self._last = {link.body.epoch: link for link in links}
         self.forks = forks
+        self.beaten = beaten
         self.problems = problems
 
     @classmethod
@@ -110,12 +113,12 @@ class KeyChain:
         Raises:
             IntegrityError: the vault object or a statement object is damaged.
             ChainError: no chain reaches the vault object, or a link is missing or wrong.
-            RollbackError: the chain ends before *seen*, or has another statement in its place.
+            RollbackError: as :meth:`check_seen`.
         """
         check_hash(vault_name(vault_id), vault_data)
         candidates, problems = _read_all(vault_id, statements)
         vault = VaultObject.from_body(parse(KIND_VAULT, vault_data).body)
-        links, forks, wrong = _walk(vault_id, vault, candidates)
+        links, beaten, forks, wrong = _walk(vault_id, vault, candidates)
         problems += wrong
         if problems and not report_problems:
             raise next(
@@ -124,7 +127,7 @@ class KeyChain:
             )
         if not links:
             raise ChainError("no key statement of the vault reaches its vault object")
-        chain = cls(vault_data, tuple(links), tuple(forks), tuple(problems))
+        chain = cls(vault_data, tuple(links), tuple(forks), tuple(problems), tuple(beaten))
         if seen is not None:
             chain.check_seen(seen)
         return chain
@@ -133,6 +136,19 @@ class KeyChain:
     def current(self) -> Link:
         """The statement that counts now."""
         return self.links[-1]
+
+    @property
+    def settled(self) -> SeenStatement | None:
+        """What to remember: the highest statement that no other one lies beside; None if none is.
+
+        Of two that were made at the same moment some clients see only one at first. Who remembers
+        neither takes the other for no attack.
+        """
+        contested = {link.body.predecessor for link in self.beaten}
+        for link in reversed(self.links):
+            if link.body.predecessor not in contested:
+                return link.seen
+        return None
 
     @property
     def epoch(self) -> int:
@@ -170,7 +186,11 @@ class KeyChain:
         raise UnknownEpochError(f"no key statement belongs to epoch {epoch}")
 
     def check_seen(self, seen: SeenStatement) -> None:
-        """Return only if the chain contains *seen*.
+        """Return only if the chain contains *seen*, or it lost fairly against the one that stands.
+
+        That is so if it is still there and began no epoch. Then whoever signed what stands could
+        as well have signed what follows *seen*: the authority is the same. A statement that began
+        an epoch took that away from somebody, who must not get it back by one with a lower hash.
 
         Raises:
             RollbackError: it ends earlier, or another statement stands there.
@@ -180,11 +200,19 @@ class KeyChain:
                 f"the key statements end at number {len(self.links) - 1}; this machine has seen "
                 f"number {seen.number}: the storage was set back, or somebody removed statements"
             )
-        if self.links[seen.number].hash != seen.hash:
+        if self.links[seen.number].hash != seen.hash and not self._lost_fairly(seen):
             raise RollbackError(
                 f"key statement {seen.number} is another one than this machine has seen: "
                 "the vault's keys were forked"
             )
+
+    def _lost_fairly(self, seen: SeenStatement) -> bool:
+        return any(
+            link.hash == seen.hash and link.body.epoch == self.links[seen.number - 1].body.epoch
+            for link in self.beaten
+            # Number 0 is made with the vault, by one person, once.
+            if seen.number > 0
+        )
 
     def extended(self, name: str, data: bytes) -> "KeyChain":
         """Return the chain with one more statement, verified like all others.
@@ -224,8 +252,12 @@ def _read_all(
 
 def _walk(
     vault_id: VaultId, vault: VaultObject, candidates: list[_Candidate]
-) -> tuple[list[Link], list[str], list[Problem]]:
-    """Follow the chain from the vault object; sort what is beside it into forks and problems."""
+) -> tuple[list[Link], list[Link], list[str], list[Problem]]:
+    """Follow the chain from the vault object; sort what is beside it.
+
+    Returns the links, the verified ones that lost, the names of these and of what follows them,
+    and the problems.
+    """
     children: dict[bytes, list[_Candidate]] = {}
     for candidate in sorted(candidates, key=lambda item: item.link.hash):
         children.setdefault(candidate.link.body.predecessor or b"", []).append(candidate)
@@ -250,6 +282,7 @@ def _walk(
             break
         links.append(standing)
         predecessor = standing.hash
+    beaten = [loser.link for loser in losers]
     forks: list[str] = []
     while losers:
         loser = losers.pop()
@@ -263,7 +296,7 @@ def _walk(
             )
             for item in stranded
         ]
-    return links, forks, problems
+    return links, beaten, forks, problems
 
 
 def _verify(

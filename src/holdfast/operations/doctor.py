@@ -116,7 +116,7 @@ def run(context: Context) -> Diagnosis:
 def forget_address(address: str, context: Context, *, dry_run: bool = False) -> ForgottenAddress:
     """Let go of the vaults that were seen at *address*: the next command takes what is there.
 
-    What else is known of them stays, so that they are not taken back behind what was seen.
+    That goes for their key statements, too. Which restore points were seen stays known.
 
     Raises:
         UnknownAddressError: none was seen there.
@@ -131,7 +131,7 @@ def forget_address(address: str, context: Context, *, dry_run: bool = False) -> 
             hint="Write the address as the error message does.",
         )
     if not dry_run:
-        known.forget_address(absolute)
+        known.forget_address(absolute, with_statements=True)
     return ForgottenAddress(absolute, vaults)
 
 

@@ -19,6 +19,7 @@ from holdfast.operations.errors import CipherError
 from holdfast.operations.kit import KitPage, page_of
 from holdfast.storage.address import created_backend, parse_address
 from holdfast.storage.errors import StorageFullError
+from holdfast.storage.interface import alone
 from holdfast.vault.local import WriterKey
 from holdfast.vault.repository import create_repository, prepare_place
 from holdfast.vault.states import ClosedVault
@@ -60,6 +61,7 @@ def run(request: InitRequest, context: Context) -> Initialised:
 
     Raises:
         RepositoryExistsError, ForeignFolderError: the place is taken. Nothing was changed.
+        StorageBusyError: somebody else is making one there. Nothing was changed.
         CipherError, KeyRequestError: the wish makes no sense. Nothing was changed.
         StorageError: the storage failed, or is full. What was put there has been removed again, as
             far as it let that happen.
@@ -70,7 +72,9 @@ def run(request: InitRequest, context: Context) -> Initialised:
         _room_at(request.address),
         created_backend(request.address, clock=context.clock, random=context.random) as backend,
     ):
-        prepare_place(backend, context.clock)
+        # Clearing away what an unfinished attempt left must not hit one that is under way.
+        with alone(backend):
+            prepare_place(backend, context.clock)
         ways = _ways_in(request, context, is_sealed=template.suite != 0)
         change = new_vault(
             template, name=VAULT_NAME, ways_in=ways, clock=context.clock, random=context.random
@@ -92,18 +96,21 @@ def run(request: InitRequest, context: Context) -> Initialised:
             raise AssertionError(certificate.name)
         key = WriterKey(vault_id, writer.writer_id, writer.seed, parsed.hash, backend.address)
         path = context.folders.writer_key(vault_id)
-        key.save(path)
-        try:
-            repository = create_repository(
-                backend,
-                [*change.objects, certificate],
-                clock=context.clock,
-                random=context.random,
-            )
-        except (HoldfastError, KeyboardInterrupt):
-            with suppress(OSError):
-                path.unlink()
-            raise
+        with alone(backend):
+            # Somebody else may have been faster while a password was typed: then no key is made.
+            prepare_place(backend, context.clock)
+            key.save(path)
+            try:
+                repository = create_repository(
+                    backend,
+                    [*change.objects, certificate],
+                    clock=context.clock,
+                    random=context.random,
+                )
+            except (HoldfastError, KeyboardInterrupt):
+                with suppress(OSError):
+                    path.unlink()
+                raise
         context.machine.known.forget_address(backend.address)
         closed = ClosedVault.load(repository, vault_id, context.machine)
         kit = page_of(backend.address, change.chain, change.ring, closed.slots(), context)

@@ -1,12 +1,15 @@
 """Ways in: list, add, change, remove, verify. Removing is a rotation, planned and shown first."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Final
 
 from holdfast.base.errors import IntegrityError, KeysError
 from holdfast.base.ids import ObjectHash
 from holdfast.keys.changes import Change, add_slot, change_password, remove_slot
 from holdfast.keys.errors import KeyRequestError, LastWayInError
+from holdfast.keys.keyring import ReadRing
 from holdfast.keys.opening import open_ring
 from holdfast.keys.slots import check_hint
 from holdfast.keys.unlockers import SLOT_WORDS, Unlocker
@@ -14,12 +17,16 @@ from holdfast.keys.ways import WayInListing, list_ways_in
 from holdfast.operations.context import Context
 from holdfast.operations.errors import KeyChangeLostError, NoSuchSlotError
 from holdfast.operations.init import new_way_in
-from holdfast.operations.opening import opened, unlocked
+from holdfast.operations.opening import opened, unlocked, unlocked_by
 from holdfast.operations.writers import WriterListing, list_writers
+from holdfast.storage.interface import alone
 from holdfast.vault.errors import StalePlanError
-from holdfast.vault.states import ClosedVault
+from holdfast.vault.states import ClosedVault, ReadableVault
 
 _SHORT = 8
+_LOOK_AFTER_SECONDS: Final = 2.0
+"""Where nothing keeps others out, this long between a put and the look whether it stands: far more
+than lies between the look at the chain and the put, in which another one may have begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +99,19 @@ def add(address: str, hint: str, context: Context) -> KeyChanged:
     Raises:
         KeysError: the present secret opens nothing. Nothing was changed.
         KeyRequestError: the new one opens the vault already. Nothing was changed.
+        StorageBusyError: somebody else is changing the keys. Nothing was changed.
         KeyChangeLostError: another change won; this one has to be made again.
     """
     check_hint(hint)
     with opened(address, context) as closed:
-        vault = unlocked(closed, context)
-        way = new_way_in(_new_unlocker(closed, context), hint, context)
-        change = add_slot(closed.chain, vault.ring, way, clock=context.clock, random=context.random)
-        return _applied(closed, change, context, removed=None)
+        vault, key = unlocked_by(closed, context)
+        new = _new_unlocker(closed, context)
+        way = new_way_in(new, hint, context)
+        with _changing(closed, vault, key, context, new=new) as now:
+            change = add_slot(
+                now.closed.chain, now.ring, way, clock=context.clock, random=context.random
+            )
+            return _applied(now, change, context, removed=None)
 
 
 def change(address: str, hint: str | None, context: Context, *, rotate: bool) -> KeyChanged:
@@ -108,32 +120,33 @@ def change(address: str, hint: str | None, context: Context, *, rotate: bool) ->
     Raises:
         KeysError: the present secret opens nothing. Nothing was changed.
         KeyRequestError: the new one opens the vault already. Nothing was changed.
+        StorageBusyError: somebody else is changing the keys. Nothing was changed.
         KeyChangeLostError: another change won; this one has to be made again.
     """
     check_hint(hint or "")
     with opened(address, context) as closed:
-        vault = unlocked(closed, context)
-        old = vault.ring.slot_hash
+        vault, key = unlocked_by(closed, context)
         kept = next(
             (
                 way.plain_hint
                 for way in list_ways_in(closed.chain, closed.slots())
-                if way.slot_hash == old
+                if way.slot_hash == vault.ring.slot_hash
             ),
             "",
         )
-        unlocker = _new_unlocker(closed, context)
-        way = new_way_in(unlocker, kept if hint is None else hint, context)
-        made = change_password(
-            closed.chain,
-            vault.ring,
-            way,
-            clock=context.clock,
-            random=context.random,
-            rotate=rotate,
-            certificates=closed.certificates() if rotate else None,
-        )
-        return _applied(closed, made, context, removed=old)
+        new = _new_unlocker(closed, context)
+        way = new_way_in(new, kept if hint is None else hint, context)
+        with _changing(closed, vault, key, context, new=new) as now:
+            made = change_password(
+                now.closed.chain,
+                now.ring,
+                way,
+                clock=context.clock,
+                random=context.random,
+                rotate=rotate,
+                certificates=now.closed.certificates() if rotate else None,
+            )
+            return _applied(now, made, context, removed=now.ring.slot_hash)
 
 
 def plan_removal(address: str, slot: str, context: Context) -> RemovalPlan:
@@ -170,25 +183,23 @@ def remove(address: str, plan: RemovalPlan, context: Context) -> KeyChanged:
         StalePlanError: the keys have changed since the plan was made. Nothing was changed.
         KeysError: the present secret opens nothing. Nothing was changed.
         KeyRequestError: the new one opens the vault already. Nothing was changed.
+        StorageBusyError: somebody else is changing the keys. Nothing was changed.
         KeyChangeLostError: another change won; this one has to be made again.
     """
     with opened(address, context) as closed:
-        if closed.chain.current.hash != plan.statement:
-            raise StalePlanError(
-                "The keys have changed since the plan was made; nothing was done.",
-                hint="Run the command again to see the new plan.",
-            )
-        vault = unlocked(closed, context)
+        _refuse_stale(closed, plan)
+        vault, key = unlocked_by(closed, context)
         removed = plan.removed.slot_hash
-        made = remove_slot(
-            closed.chain,
-            vault.ring,
-            removed,
-            closed.certificates(),
-            clock=context.clock,
-            random=context.random,
-        )
-        return _applied(closed, made, context, removed=removed)
+        with _changing(closed, vault, key, context, plan=plan) as now:
+            made = remove_slot(
+                now.closed.chain,
+                now.ring,
+                removed,
+                now.closed.certificates(),
+                clock=context.clock,
+                random=context.random,
+            )
+            return _applied(now, made, context, removed=removed)
 
 
 def verify(address: str, context: Context) -> Opens:
@@ -229,6 +240,11 @@ def _new_unlocker(closed: ClosedVault, context: Context) -> Unlocker:
         KeyRequestError: it opens one of the ways in.
     """
     unlocker = context.secrets.new_unlocker("new password")
+    _refuse_known(closed, unlocker)
+    return unlocker
+
+
+def _refuse_known(closed: ClosedVault, unlocker: Unlocker) -> None:
     ring = None
     # A damaged way in does not keep anybody from adding a sound one.
     with suppress(KeysError, IntegrityError):
@@ -239,30 +255,91 @@ def _new_unlocker(closed: ClosedVault, context: Context) -> Unlocker:
             f"as {short(ring.slot_hash)}; nothing was changed.",
             hint="Choose another one.",
         )
-    return unlocker
+
+
+def _refuse_stale(closed: ClosedVault, plan: RemovalPlan) -> None:
+    if closed.chain.current.hash != plan.statement:
+        raise StalePlanError(
+            "The keys have changed since the plan was made; nothing was done.",
+            hint="Run the command again to see the new plan.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """The vault as it is right before its keys are changed.
+
+    Attributes:
+        is_alone: nobody else changes them meanwhile.
+    """
+
+    closed: ClosedVault
+    ring: ReadRing
+    is_alone: bool
+
+
+@contextmanager
+def _changing(
+    before: ClosedVault,
+    vault: ReadableVault,
+    key: Unlocker,
+    context: Context,
+    *,
+    new: Unlocker | None = None,
+    plan: RemovalPlan | None = None,
+) -> Iterator[_Now]:
+    """Keep other changes out, as far as the storage can, and read the chain again.
+
+    Nobody is asked anything meanwhile: *vault* is what *key* opened *before*. What was checked then
+    is checked again if somebody has changed the keys since.
+
+    Raises:
+        StorageBusyError: somebody else is at it. Nothing was changed.
+        StalePlanError, KeysError, KeyRequestError: it does not hold any more. Nothing was changed.
+    """
+    with alone(before.repository.backend) as is_alone:
+        now = ClosedVault.load(before.repository, before.vault_id, context.machine)
+        ring = vault.ring
+        if now.chain.current.hash != before.chain.current.hash:
+            if plan is not None:
+                _refuse_stale(now, plan)
+            ring = now.unlock([key]).ring
+            if new is not None:
+                _refuse_known(now, new)
+        yield _Now(now, ring, is_alone)
 
 
 def _applied(
-    closed: ClosedVault, change: Change, context: Context, *, removed: ObjectHash | None
+    now: _Now, change: Change, context: Context, *, removed: ObjectHash | None
 ) -> KeyChanged:
     """Store a change, and look again whether it stands."""
+    closed = now.closed
     for item in change.objects:
         closed.objects.put(item.name, item.data)
-    delay = closed.repository.listing_delay_seconds
+    delay = 2 * closed.repository.listing_delay_seconds
+    if not now.is_alone:
+        delay = max(delay, _LOOK_AFTER_SECONDS)
     if delay:
-        context.clock.sleep(2 * delay)
+        context.clock.sleep(delay)
     after = ClosedVault.load(closed.repository, closed.vault_id, context.machine)
     if change.chain.current.hash not in {link.hash for link in after.chain.links}:
         raise KeyChangeLostError(
             "Somebody else changed the keys at the same moment, and that change stands.",
             hint="Run the command again.",
         )
+    problems = [f"{item.name}: {item.error.message}" for item in change.problems]
+    if set(after.chain.forks) - set(closed.chain.forks):
+        # Whoever looked before this put came has been told that his change stands.
+        problems.append(
+            "Somebody else changed the keys at the same moment, and that change does not count, "
+            "whatever it said: it has to be made again."
+        )
     return KeyChanged(
         added=None if change.added is None else short(change.added),
         removed=None if removed is None else short(removed),
         epoch=after.chain.epoch,
         ways_in=list_ways_in(after.chain, after.slots()),
-        problems=tuple(f"{item.name}: {item.error.message}" for item in change.problems),
+        problems=tuple(problems),
     )
 
 

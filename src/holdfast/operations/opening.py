@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from holdfast.base.errors import HoldfastError
 from holdfast.base.ids import VaultId
 from holdfast.keys.errors import NoSuchWayInError, WrongPasswordError
-from holdfast.keys.unlockers import OpenUnlocker
+from holdfast.keys.unlockers import OpenUnlocker, Unlocker
 from holdfast.keys.ways import list_ways_in
 from holdfast.operations.context import Context
 from holdfast.operations.errors import NotEncryptedError, NoVaultError
@@ -64,6 +64,11 @@ def unlocked(vault: ClosedVault, context: Context) -> ReadableVault:
         KeysError: nothing that was given opens it, or nothing was given.
         IntegrityError: nothing opens it, and a slot is damaged or asks for too much.
     """
+    return unlocked_by(vault, context)[0]
+
+
+def unlocked_by(vault: ClosedVault, context: Context) -> tuple[ReadableVault, Unlocker]:
+    """Open the vault as :func:`unlocked` does; return what opened it, too."""
     found = _tried(vault, context, may_skip=False)
     if found is None:
         raise NoSuchWayInError("Nothing was given that could open the vault.")
@@ -78,7 +83,8 @@ def unlocked_or_declined(vault: ClosedVault, context: Context) -> ReadableVault 
     """
     if vault.is_sealed and not (context.secrets.is_given or context.secrets.can_ask):
         return None
-    return _tried(vault, context, may_skip=True)
+    found = _tried(vault, context, may_skip=True)
+    return None if found is None else found[0]
 
 
 def unlocked_if_possible(vault: ClosedVault, context: Context) -> ReadableVault | None:
@@ -107,17 +113,21 @@ def local_writer(vault: ClosedVault, context: Context) -> WritableVault | None:
     return vault.with_writer(key)
 
 
-def _tried(vault: ClosedVault, context: Context, *, may_skip: bool) -> ReadableVault | None:
+def _tried(
+    vault: ClosedVault, context: Context, *, may_skip: bool
+) -> tuple[ReadableVault, Unlocker] | None:
     if not vault.is_sealed:
-        return vault.unlock([OpenUnlocker()])
+        without = OpenUnlocker()
+        return vault.unlock([without]), without
     ways = list_ways_in(vault.chain, vault.slots())
     hints = [way.plain_hint for way in ways if way.plain_hint]
     failure: HoldfastError | None = None
     for unlockers in context.secrets.attempts(hints, may_skip=may_skip):
-        try:
-            return vault.unlock(unlockers)
-        except (WrongPasswordError, NoSuchWayInError) as error:
-            failure = error
+        for unlocker in unlockers:
+            try:
+                return vault.unlock([unlocker]), unlocker
+            except (WrongPasswordError, NoSuchWayInError) as error:
+                failure = error
     if failure is not None:
         raise failure
     return None

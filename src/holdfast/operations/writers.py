@@ -10,8 +10,9 @@ from holdfast.keys.changes import new_writer
 from holdfast.keys.keyring import ReadRing
 from holdfast.keys.writers import ValidCertificate, WriterIdentity, read_certificate
 from holdfast.operations.context import Context
-from holdfast.operations.errors import KitError
+from holdfast.operations.errors import KeyChangeLostError, KitError
 from holdfast.operations.opening import opened, unlocked, unlocked_if_possible
+from holdfast.storage.interface import alone
 from holdfast.vault.local import WriterKey
 from holdfast.vault.states import ClosedVault, ReadableVault
 
@@ -84,7 +85,26 @@ def run_add(address: str, name: str, key_file: Path | None, context: Context) ->
 def add_writer(
     closed: ClosedVault, vault: ReadableVault, name: str, path: Path, context: Context
 ) -> WriterAdded:
-    """Make a writer called *name* whose key is put into the file *path*."""
+    """Make a writer called *name* whose key is put into the file *path*.
+
+    Raises:
+        KeyChangeLostError: new keys have begun since *closed* was read. Nothing was changed.
+        StorageBusyError: somebody else is changing the keys. Nothing was changed.
+    """
+    # A rotation carries over the certificates that it finds: one that comes beside it is lost.
+    with alone(closed.repository.backend):
+        now = ClosedVault.load(closed.repository, closed.vault_id, context.machine)
+        if now.chain.epoch != closed.chain.epoch:
+            raise KeyChangeLostError(
+                "Somebody else began new keys at the same moment; no writer was made.",
+                hint="Run the command again.",
+            )
+        return _added(closed, vault, name, path, context)
+
+
+def _added(
+    closed: ClosedVault, vault: ReadableVault, name: str, path: Path, context: Context
+) -> WriterAdded:
     identity = WriterIdentity.fresh(closed.vault_id, context.random)
     certificate = new_writer(
         closed.chain,

@@ -3,6 +3,7 @@
 A test passes a door that notes the calls, or that forgets what was never synced.
 """
 
+import fcntl
 import os
 
 
@@ -40,3 +41,7 @@ class SystemFiles:
     def unlink(self, path: str, *, folder: int) -> None:
         """Take a file's name away."""
         os.unlink(path, dir_fd=folder)
+
+    def lock(self, descriptor: int) -> None:
+        """Lock a file or folder until it is closed; fails if somebody else has it locked."""
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

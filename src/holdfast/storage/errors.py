@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from holdfast.base.errors import IntegrityError, RequestError, StorageError
+from holdfast.base.errors import BusyError, IntegrityError, RequestError, StorageError
 
 
 class ObjectMissingError(StorageError):
@@ -88,6 +88,16 @@ class SpoolElsewhereError(RequestError):
     """A file to be moved into the storage lies on another file system. Nothing was changed."""
 
     code = "H215"
+
+
+class StorageBusyError(BusyError):
+    """Somebody else makes this repository or changes its keys right now. Nothing was changed."""
+
+    code = "H216"
+    usual_hint = (
+        "Run the command again when the other one is done: 'init', 'key', 'writer add', or a first "
+        "'backup'."
+    )
 
 
 class InvalidAddressError(RequestError):

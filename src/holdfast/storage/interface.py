@@ -9,6 +9,7 @@ No name may be the folder of another one (``a`` beside ``a/b``); what happens th
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -182,12 +183,34 @@ class LocalFiles(Protocol):
         """
         ...
 
+    def alone(self, wait_seconds: float) -> AbstractContextManager[bool]:
+        """Keep all others out who ask for the same, until the block ends or the process does.
+
+        Yields whether they are: on a file system without locks nobody is.
+
+        Raises:
+            StorageBusyError: somebody else was in it for *wait_seconds*. Nothing was changed.
+        """
+        ...
+
 
 def local_files(backend: StorageBackend) -> LocalFiles | None:
     """Return *backend* as :class:`LocalFiles` if it promises that ability, else None."""
     if backend.capabilities.local_files and isinstance(backend, LocalFiles):
         return backend
     return None
+
+
+def alone(backend: StorageBackend, wait_seconds: float = 20.0) -> AbstractContextManager[bool]:
+    """Keep others out of what only one may do at a time, where *backend* can; yield whether it can.
+
+    It is for changes of a second or so: nobody is asked for a password meanwhile.
+
+    Raises:
+        StorageBusyError: somebody else was in it for *wait_seconds*. Nothing was changed.
+    """
+    local = local_files(backend)
+    return nullcontext(enter_result=False) if local is None else local.alone(wait_seconds)
 
 
 def as_parts(data: Bytes | Sequence[Bytes]) -> Sequence[memoryview]:

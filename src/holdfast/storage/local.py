@@ -23,6 +23,7 @@ from holdfast.base.clock import Clock
 from holdfast.base.errors import InternalError
 from holdfast.base.randomness import Random
 from holdfast.storage._files import SystemFiles
+from holdfast.storage._owners import Owner
 from holdfast.storage._posix import (
     holds_exactly,
     map_file,
@@ -37,6 +38,7 @@ from holdfast.storage.errors import (
     ObjectExistsError,
     ObjectMissingError,
     RepositoryMissingError,
+    StorageBusyError,
 )
 from holdfast.storage.interface import Bytes, Capabilities, ObjectInfo, as_parts
 from holdfast.storage.names import (
@@ -59,6 +61,8 @@ _NO_FOLDER_SYNC: Final = frozenset({errno.EINVAL, errno.EOPNOTSUPP})
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK
 """Not blocking, so that a pipe planted in place of an object cannot hold a command up."""
+
+_LOCK_PAUSE_SECONDS: Final = 0.05
 
 _Made = list[Sequence[str]]
 """Folders, each as its components."""
@@ -84,7 +88,8 @@ class LocalBackend:
 
     On one that cannot sync folders, ``durable_put`` is taken back at the first put.
 
-    Modes of new files and folders are cut by the process's umask.
+    Modes of new files and folders are cut by the process's umask. When root works in a repository
+    whose root folder is somebody else's, they belong to that user and group.
     """
 
     def __init__(
@@ -126,6 +131,7 @@ class LocalBackend:
                 raise RepositoryMissingError(
                     f"There is no repository at '{self._path}': it is not a folder."
                 ) from None
+            self._owner = Owner.to_give(self._root)
 
     @property
     def address(self) -> str:
@@ -280,10 +286,11 @@ class LocalBackend:
         """Return the folder for growing files; see the interface."""
         with self._errors(""):
             with suppress(FileExistsError):
-                self._files.make_folder(_SPOOL, self._folder_mode, folder=self._open_root())
+                self._make_folder(_SPOOL, self._open_root())
             if name is None:
                 return self._path / _SPOOL
             with opened(self._files.open(_SPOOL, _FOLDER, folder=self._open_root())) as spool:
+                # Never given away: what the next backup trusts grows in it, too.
                 self._files.make_folder(name, self._folder_mode, folder=spool)
         return self._path / _SPOOL / name
 
@@ -303,6 +310,32 @@ class LocalBackend:
         """Tell whether the root holds nothing at all; see the interface."""
         with self._errors(""), self._folder([]) as root:
             return self._is_bare(root, ignored=_NOT_FOREIGN)
+
+    @contextmanager
+    def alone(self, wait_seconds: float) -> Iterator[bool]:
+        """Hold a lock on the root itself, which needs no file; see the interface."""
+        # Opened anew: whoever shares a descriptor shares its lock.
+        with self._errors(""):
+            root = self._files.open(".", _FOLDER, folder=self._open_root())
+        with opened(root):
+            yield self._is_locked(root, self._clock.monotonic_seconds() + wait_seconds)
+
+    def _is_locked(self, root: int, latest: float) -> bool:
+        while True:
+            try:
+                self._files.lock(root)
+            except BlockingIOError:
+                if self._clock.monotonic_seconds() >= latest:
+                    raise StorageBusyError(
+                        f"Somebody else makes the repository at '{self._path}' or changes its "
+                        "keys right now; nothing was changed."
+                    ) from None
+                self._clock.sleep(_LOCK_PAUSE_SECONDS)
+            except OSError:
+                # Some network file systems lock no folders, or nothing.
+                return False
+            else:
+                return True
 
     def _open_root(self) -> int:
         if self._root is None:
@@ -326,7 +359,7 @@ class LocalBackend:
                     if made is None:
                         raise
                     with suppress(FileExistsError):
-                        self._files.make_folder(component, self._folder_mode, folder=descriptor)
+                        self._make_folder(component, descriptor)
                         made.append(folders[:depth])
                     below = self._files.open(component, _FOLDER, folder=descriptor)
                 above, descriptor = descriptor, below
@@ -336,6 +369,29 @@ class LocalBackend:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def _make_folder(self, name: str, folder: int) -> None:
+        if self._owner is None:
+            self._files.make_folder(name, self._folder_mode, folder=folder)
+            return
+        # Given away before it gets its name, so that its owner is never kept out of it.
+        with suppress(FileNotFoundError):
+            os.stat(name, dir_fd=folder, follow_symlinks=False)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        temporary = _TEMPORARY + self._random.take(12).hex()
+        self._files.make_folder(temporary, self._folder_mode, folder=folder)
+        try:
+            with opened(self._files.open(temporary, _FOLDER, folder=folder)) as made:
+                self._owner.take(made)
+            # It may replace an empty folder that somebody made meanwhile: a put that loses its
+            # folder starts again. One with something in it stays.
+            self._files.rename(temporary, name, source_folder=folder, folder=folder)
+        except OSError as error:
+            with suppress(OSError):
+                self._files.remove_folder(temporary, folder=folder)
+            if error.errno == errno.ENOTEMPTY:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+            raise
 
     @contextmanager
     def _tidied(self) -> Iterator[_Made]:
@@ -389,7 +445,10 @@ class LocalBackend:
             name = _TEMPORARY + self._random.take(12).hex()
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
             with suppress(FileExistsError):
-                return name, self._files.open(name, flags, self._file_mode, folder=folder)
+                descriptor = self._files.open(name, flags, self._file_mode, folder=folder)
+                if self._owner is not None:
+                    self._owner.take(descriptor)
+                return name, descriptor
         raise InternalError("Random names of temporary files keep coming up again.")
 
     def _remove_temporary(self, name: str, folder: int) -> None:
@@ -474,6 +533,8 @@ class LocalBackend:
         """Make a finished file's bytes durable and map them."""
         with opened(self._files.open(leaf, _READ, folder=spool)) as descriptor:
             refuse_foreign(os.fstat(descriptor))
+            if self._owner is not None:
+                self._owner.take(descriptor)
             self._files.fsync(descriptor)
             view = map_file(descriptor)
         try:
@@ -502,7 +563,8 @@ class LocalBackend:
         for name in found:
             # No object lies deeper than names are long, and each level keeps a folder open.
             if len(path) + len(name) <= MAX_NAME_LENGTH:
-                with suppress(FileNotFoundError):
+                # What root left in the spool of somebody else, root removes.
+                with suppress(FileNotFoundError, *[PermissionError] * is_spool):
                     removed += self._sweep_entry(name, folder, path, oldest, is_spool=is_spool)
         return removed
 

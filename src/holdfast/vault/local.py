@@ -23,6 +23,7 @@ from holdfast.base.ids import (
     WriterId,
 )
 from holdfast.base.secrets import Secret
+from holdfast.keys.errors import RollbackError
 from holdfast.keys.statements import SeenStatement
 from holdfast.vault.errors import (
     DowngradeError,
@@ -395,14 +396,24 @@ class KnownVaults:
                 known[vault_id] = after
                 self._save(known.values())
 
-    def forget_address(self, address: str) -> None:
-        """Let go of *address*: somebody says that another repository is there on purpose."""
+    def forget_address(self, address: str, *, with_statements: bool = False) -> None:
+        """Let go of *address*: somebody says that another repository is there on purpose.
+
+        *with_statements* also of the key statements that were seen of the vaults there: somebody
+        says that they are meant to be as they are.
+        """
         if not self.at(address):
             return
         with file_lock(self._path.with_name(self._path.name + ".lock"), wait=True):
             known = self.load()
             left = [
-                replace(vault, addresses=tuple(a for a in vault.addresses if a != address))
+                replace(
+                    vault,
+                    addresses=tuple(a for a in vault.addresses if a != address),
+                    statement=None
+                    if with_statements and address in vault.addresses
+                    else vault.statement,
+                )
                 for vault in known.values()
             ]
             if left != list(known.values()):
@@ -439,6 +450,20 @@ class KnownVaults:
         vaults = [_vault_to(vault) for vault in sorted(known, key=lambda item: item.vault_id)]
         text = json.dumps({"schema": _SCHEMA, "vaults": vaults}, indent=1)
         replace_file(self._path, text.encode())
+
+
+def with_way_out(error: RollbackError, address: str, addresses: Collection[str]) -> RollbackError:
+    """Return *error* with what helps whoever knows that the key statements are meant to be so.
+
+    *addresses* are those where the vault was seen, *address* is where it is now.
+    """
+    seen_at = address if address in addresses else next(iter(addresses), address)
+    return RollbackError(
+        error.message,
+        hint=f"{error.hint} If you know why it is so (an older copy was put back, two people "
+        "changed the keys at the same moment), this takes the keys as they are: holdfast doctor "
+        f"--forget-address {shlex.quote(seen_at)}",
+    )
 
 
 def _vault_to(vault: KnownVault) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from holdfast.format.statement import ReuseRule
 from holdfast.format.vault_object import VaultObject
 from holdfast.format.writer import WriterClass
 from holdfast.keys.doubts import read_chain
-from holdfast.keys.errors import NoSuchWayInError, WrongPasswordError
+from holdfast.keys.errors import NoSuchWayInError, RollbackError, WrongPasswordError
 from holdfast.keys.keyring import GroupKeys, ReadRing
 from holdfast.keys.opening import open_ring
 from holdfast.keys.statements import KeyChain
@@ -33,7 +33,13 @@ from holdfast.vault.errors import (
     MissingObjectError,
     NotAllowedError,
 )
-from holdfast.vault.local import KnownVault, KnownVaults, LocalFolders, WriterKey
+from holdfast.vault.local import (
+    KnownVault,
+    KnownVaults,
+    LocalFolders,
+    WriterKey,
+    with_way_out,
+)
 from holdfast.vault.objects import ObjectStore
 from holdfast.vault.repository import Repository
 from holdfast.vault.trust import Authority, Maintainer, Verifier
@@ -160,6 +166,9 @@ class ClosedVault(Vault):
             chain = read_chain(vault_id, vault_data, statements, seen=seen)
         except UnsupportedFormatError:
             raise
+        except RollbackError as error:
+            addresses = [] if known is None else known.addresses
+            raise with_way_out(error, repository.backend.address, addresses) from error
         except IntegrityError as error:
             raise KeysInDoubtError(
                 f"The key statements of the vault are damaged: {error.message}"
@@ -179,7 +188,9 @@ class ClosedVault(Vault):
 
         def seen(known: KnownVault) -> KnownVault:
             addresses = tuple(dict.fromkeys((*known.addresses, address)))
-            return replace(known, addresses=addresses).with_statement(self.chain.current.seen)
+            noted = replace(known, addresses=addresses)
+            settled = self.chain.settled
+            return noted if settled is None else noted.with_statement(settled)
 
         self.machine.known.change(self.vault_id, is_encrypted=self.is_sealed, how=seen)
 

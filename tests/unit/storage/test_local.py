@@ -19,6 +19,7 @@ from holdfast.storage.errors import (
     ObjectExistsError,
     RepositoryMissingError,
     SpoolElsewhereError,
+    StorageBusyError,
     StorageDeniedError,
     StorageFullError,
     StorageReadOnlyError,
@@ -393,3 +394,92 @@ def test_temporary_names_that_come_up_again_are_passed_over(root: Path) -> None:
     assert backend.put("ab", b"bytes")
     assert left.read_bytes() == b"of another"
     backend.close()
+
+
+def test_one_is_alone_and_the_others_are_told_so_in_time(tmp_path: Path) -> None:
+    """The lock leaves no file, and ends with the block."""
+    clock = ManualClock()
+    one, two = (LocalBackend(tmp_path, clock=clock, random=CountedRandom()) for _ in range(2))
+    with one.alone(5) as is_alone:
+        assert is_alone
+        begin = clock.monotonic_seconds()
+        with pytest.raises(StorageBusyError), two.alone(5):
+            pass
+        assert 5 <= clock.monotonic_seconds() - begin < 6
+        with pytest.raises(StorageBusyError), one.alone(0):
+            pass
+        assert one.is_empty()
+    with two.alone(0) as is_alone:
+        assert is_alone
+    one.close()
+    two.close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL])
+def test_where_nothing_can_be_locked_it_goes_on_and_says_so(tmp_path: Path, number: int) -> None:
+    """Some network file systems lock no folders."""
+    files = RefusingFiles("lock", number)
+    one = LocalBackend(tmp_path, clock=ManualClock(), random=CountedRandom(), files=files)
+    with one.alone(5) as is_alone:
+        assert not is_alone
+    one.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_puts_into_the_repository_of_somebody_else_is_theirs(tmp_path: Path) -> None:
+    """Files and folders; else the owner is locked out of their own repository.
+
+    A session's own spool folder is root's as long as it is there.
+    """
+    root = tmp_path / "theirs"
+    root.mkdir()
+    os.chown(root, 12345, 23456)
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"of root")
+    one = LocalBackend(root, clock=ManualClock(), random=CountedRandom())
+
+    one.put("a/b/c", b"1")
+    one.put("a/b/d", b"2")
+    spool = one.spool_folder("session")
+    (spool / "pack").write_bytes(b"3")
+    one.put_file("packs/aa/e", spool / "pack")
+    os.link(outside, spool / "planted")
+    one.put_file("packs/aa/f", spool / "planted")
+    one.close()
+    assert (spool.stat().st_uid, spool.stat().st_mode & 0o777) == (0, 0o700)
+    spool.rmdir()
+
+    found = {path: path.stat() for path in root.rglob("*") if path.name != "f"}
+    assert len(found) == 8
+    assert {(seen.st_uid, seen.st_gid) for seen in found.values()} == {(12345, 23456)}
+    # What has a name elsewhere was put there by somebody else, who must not get it.
+    assert outside.stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_puts_into_its_own_repository_stays_its_own(tmp_path: Path) -> None:
+    """Whoever owns the folders around it."""
+    os.chown(tmp_path, 12345, 23456)
+    root = tmp_path / "own"
+    root.mkdir()
+    one = LocalBackend(root, clock=ManualClock(), random=CountedRandom())
+    one.put("a/b", b"1")
+    one.close()
+
+    assert {path.stat().st_uid for path in root.rglob("*")} == {0}
+
+
+def test_a_spool_that_is_closed_to_this_user_does_not_stop_a_sweep(tmp_path: Path) -> None:
+    """A session of root was killed in it."""
+
+    class Closed(SystemFiles):
+        def open(self, path: str, flags: int, mode: int = 0, *, folder: int) -> int:
+            if path == "of-root":
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return super().open(path, flags, mode, folder=folder)
+
+    one = LocalBackend(tmp_path, clock=ManualClock(), random=CountedRandom(), files=Closed())
+    (one.spool_folder("of-root") / "pack").write_bytes(b"1")
+
+    assert one.sweep(0) == 0
+    one.close()

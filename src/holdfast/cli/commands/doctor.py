@@ -33,7 +33,8 @@ def doctor(
     """Say what runs here, what it keeps on this machine, whom it talks to, and whether it works.
 
     With --forget-address, as 'ssh-keygen -R' does: when another repository is there on purpose,
-    this machine lets go of the one that it knows (errors H606 and H607). Nothing else is touched.
+    or the same one with other keys, this machine lets go of the one that it knows (errors H404,
+    H606 and H607). Nothing else is touched.
     """
     invocation = Invocation.of(ctx)
     if invocation.options.repo is not None:
@@ -98,8 +99,8 @@ def _forget(invocation: Invocation, address: str) -> None:
     vaults = ", ".join(vault[:12] for vault in gone.vaults)
     invocation.output.result(
         f"{'This machine would forget' if is_dry else 'This machine has forgotten'} that vault "
-        f"{vaults} is at {printable(gone.address)}. The next command takes what is there: compare "
-        "its vault id with your recovery kit."
+        f"{vaults} is at {printable(gone.address)}, and how far its key statements go. The next "
+        "command takes what is there: compare its vault id with your recovery kit."
     )
     invocation.output.document(
         "doctor", {"dry_run": is_dry, "address": gone.address, "vaults": list(gone.vaults)}
