@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -18,6 +18,7 @@ from holdfast.recovery.errors import (
     PathNotInPointError,
     RestoreRequestError,
     TargetError,
+    TargetInRepositoryError,
     TargetNotEmptyError,
 )
 
@@ -225,6 +226,33 @@ class FileRestore:
             finally:
                 os.close(above)
         return descriptor
+
+
+def refuse_in_repository(folder: bytes, repository: bytes) -> None:
+    """Refuse to restore into what is restored from.
+
+    Folders are told apart by device and inode, so that neither links nor mounts hide it.
+
+    Raises:
+        TargetInRepositoryError: *folder*, which need not be there, is *repository* or lies in it.
+    """
+    try:
+        own = os.stat(repository)  # noqa: PTH116 - paths are bytes here
+    except OSError:
+        return  # Then there is nothing to restore from, which is said elsewhere.
+    place = os.path.realpath(os.path.abspath(folder))  # noqa: PTH100 - as above
+    while True:
+        with suppress(OSError):
+            found = os.stat(place)  # noqa: PTH116 - as above
+            if (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino):
+                raise TargetInRepositoryError(
+                    f"The target '{_shown(folder)}' lies in the repository that is restored from.",
+                    hint="Restore into a folder outside of it: what a restore puts, replaces or "
+                    "removes there would damage the repository.",
+                )
+        if place == os.path.dirname(place):  # noqa: PTH120 - as above
+            return
+        place = os.path.dirname(place)  # noqa: PTH120 - as above
 
 
 def path_below(path: bytes, root: bytes) -> tuple[bytes, bytes]:

@@ -96,6 +96,7 @@ def restore(
     What may replace or remove something shows its plan first and asks, or needs --yes.
     --delete removes nothing outside of the paths that were backed up, and nothing that the backup
     left out by its patterns and other rules, unless --delete-excluded says so.
+    DIR may be neither the repository nor a folder in it.
     A restore that was cut short goes on with --overwrite if-changed, in scripts with --yes too.
     """
     invocation = Invocation.of(ctx)
