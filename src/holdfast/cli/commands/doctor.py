@@ -116,7 +116,8 @@ def probe(
 ) -> None:
     """Try whether a storage gives what a repository needs. Puts about 8 MiB and removes them."""
     invocation = Invocation.of(ctx)
-    report = probe_operation.run(repository or invocation.repository, invocation.context)
+    address = invocation.repository if repository is None else repository
+    report = probe_operation.run(address, invocation.context)
     _show(invocation, report)
     if not report.is_usable:
         raise UnusableStorageError(

@@ -64,7 +64,7 @@ def init(
     if profile != "default":
         raise typer.BadParameter("the only profile of this release is 'default'")
     invocation = Invocation.of(ctx)
-    address = repository or invocation.repository
+    address = invocation.repository if repository is None else repository
     wish = EncryptionWish(cipher, key_bits, level, compression)
     wish.vault_object()
     request = InitRequest(address, wish, hint)
