@@ -1,5 +1,6 @@
 """Where a restore may go, and what becomes of the folder that it makes."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,29 @@ def test_a_target_beside_or_above_the_repository_is_taken(filled: CommandLine) -
 
     assert (filled.folder / "hello.txt").read_bytes() == b"hello\n"
     assert before.items() <= everything(filled.repository).items()
+
+
+def test_a_private_folder_stays_private_wherever_it_is_restored_to(ready: CommandLine) -> None:
+    """Its content relies on it: a file in it may be for everybody who gets there."""
+    private = ready.source(**{"private/letter": b"dear", "private/inner/x": b"x"}) / "private"
+    private.chmod(0o700)
+    os.utime(private, ns=(10**18, 10**18))
+    ready.done("backup", ready.source(), password=False)
+    old = ready.folder / "old"
+    old.mkdir(mode=0o755)
+    old.chmod(0o755)
+
+    for target, words in (
+        ("new", ()),
+        ("deeper/new", ("--overwrite", "never", "--verify")),
+        ("old", ()),
+    ):
+        ready.done("restore", "latest:private", "--to", target, *words)
+    made = [(ready.folder / name).stat() for name in ("new", "deeper/new")]
+
+    assert [(status.st_mode & 0o777, status.st_mtime_ns) for status in made] == [
+        (0o700, 10**18)
+    ] * 2
+    assert old.stat().st_mode & 0o777 == 0o755
+    for name in ("new", "deeper/new", "old"):
+        assert (ready.folder / name / "letter").read_bytes() == b"dear"

@@ -161,15 +161,15 @@ def run(request: RestoreRequest, context: Context, listener: Listener) -> Restor
         with open_point(vault, point, context, counting, announce=True) as reader:
             restore = _planned(request, record, reader)
             compared, differences = None, 0
-            with restore.open_target() as target:
+            with restore.open_target() as (target, rules):
                 restored = reader.pumped(
-                    reader.engine.restore(reader.root, restore.below, target, restore.rules),
+                    reader.engine.restore(reader.root, restore.below, target, rules),
                     phase="restore",
                 )
                 findings = counting.count
                 if request.verify:
                     comparison = reader.pumped(
-                        reader.engine.compare(reader.root, restore.below, target, restore.rules),
+                        reader.engine.compare(reader.root, restore.below, target, rules),
                         phase="compare",
                     )
                     compared, differences = comparison.items, comparison.differences
