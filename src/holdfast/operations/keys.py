@@ -86,8 +86,10 @@ def list_keys(address: str, context: Context) -> KeyList:
         )
 
 
-def add(address: str, hint: str, context: Context) -> KeyChanged:
+def add(address: str, hint: str, context: Context, *, dry_run: bool = False) -> KeyChanged:
     """Add a way in with the new secret that the context gives.
+
+    With *dry_run* everything is checked and nothing is stored.
 
     Raises:
         KeysError: the present secret opens nothing. Nothing was changed.
@@ -99,11 +101,15 @@ def add(address: str, hint: str, context: Context) -> KeyChanged:
         vault = unlocked(closed, context)
         way = new_way_in(_new_unlocker(closed, context), hint, context)
         change = add_slot(closed.chain, vault.ring, way, clock=context.clock, random=context.random)
-        return _applied(closed, change, context, removed=None)
+        return _applied(closed, change, context, removed=None, dry_run=dry_run)
 
 
-def change(address: str, hint: str | None, context: Context, *, rotate: bool) -> KeyChanged:
+def change(
+    address: str, hint: str | None, context: Context, *, rotate: bool, dry_run: bool = False
+) -> KeyChanged:
     """Replace the way in that the present secret opens by a new one.
+
+    With *dry_run* everything is checked and nothing is stored.
 
     Raises:
         KeysError: the present secret opens nothing. Nothing was changed.
@@ -133,7 +139,7 @@ def change(address: str, hint: str | None, context: Context, *, rotate: bool) ->
             rotate=rotate,
             certificates=closed.certificates() if rotate else None,
         )
-        return _applied(closed, made, context, removed=old)
+        return _applied(closed, made, context, removed=old, dry_run=dry_run)
 
 
 def plan_removal(address: str, slot: str, context: Context) -> RemovalPlan:
@@ -243,9 +249,20 @@ def _new_unlocker(closed: ClosedVault, context: Context) -> Unlocker:
 
 
 def _applied(
-    closed: ClosedVault, change: Change, context: Context, *, removed: ObjectHash | None
+    closed: ClosedVault,
+    change: Change,
+    context: Context,
+    *,
+    removed: ObjectHash | None,
+    dry_run: bool = False,
 ) -> KeyChanged:
-    """Store a change, and look again whether it stands."""
+    """Store a change, and look again whether it stands; with *dry_run* say what it would be."""
+    problems = tuple(f"{item.name}: {item.error.message}" for item in change.problems)
+    if dry_run:
+        ways = list_ways_in(closed.chain, closed.slots())
+        gone = None if removed is None else short(removed)
+        # The id that the new way in will have is made when it is made.
+        return KeyChanged(None, gone, change.chain.epoch, ways, problems)
     for item in change.objects:
         closed.objects.put(item.name, item.data)
     delay = closed.repository.listing_delay_seconds
@@ -262,7 +279,7 @@ def _applied(
         removed=None if removed is None else short(removed),
         epoch=after.chain.epoch,
         ways_in=list_ways_in(after.chain, after.slots()),
-        problems=tuple(f"{item.name}: {item.error.message}" for item in change.problems),
+        problems=problems,
     )
 
 

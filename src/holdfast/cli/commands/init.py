@@ -70,8 +70,11 @@ def init(
     request = InitRequest(address, wish, hint)
     check(request, invocation.context)
     if invocation.options.dry_run:
-        invocation.output.result(
-            f"A repository would be made at {printable(address)} ({wish.suite().name})."
+        suite = wish.suite().name
+        invocation.would(
+            "init",
+            f"A repository would be made at {printable(address)} ({suite}).",
+            {"repository": address, "encryption": suite},
         )
         return
     made = run(request, invocation.context)
