@@ -236,10 +236,10 @@ class Witness:
                 restore = FileRestore.planned(wish, point.opened().root)
                 with (
                     open_point(vault, point, context, Silence()) as reader,
-                    restore.open_target() as descriptor,
+                    restore.open_target() as (descriptor, rules),
                 ):
                     reader.pumped(
-                        reader.engine.restore(reader.root, restore.below, descriptor, restore.rules)
+                        reader.engine.restore(reader.root, restore.below, descriptor, rules)
                     )
                 found = differences(self.kept / _tag(point), Path(os.fsdecode(restore.folder)))
                 assert found == "", f"point {point.id.hex()}, {_tag(point)}: {found}"

@@ -161,3 +161,38 @@ def test_a_vault_that_is_not_there_is_not_called_sound(
 
     assert answer.code == 2
     assert "H800" in answer.err
+
+
+def test_an_option_that_is_empty_is_refused(filled: CommandLine) -> None:
+    """An empty path would be the current folder: a script whose variable is not set."""
+    before = sorted(filled.folder.iterdir())
+    for words in (
+        ("restore", "latest", "--to", ""),
+        ("restore", "latest", "--target", ""),
+        ("restore", "latest", "--to=", "--overwrite", "always", "--delete", "--yes"),
+        ("recovery-kit", "-o", ""),
+        ("recovery-kit", "--html", ""),
+        ("writer", "add", "-o", ""),
+        ("init", "other", "--kit", ""),
+        ("init", ""),
+        ("probe", ""),
+        ("doctor", "--forget-address", ""),
+        ("backup", "source", "--files-from", ""),
+        ("backup", "source", "--exclude-from", ""),
+        ("key", "add", "--new-key-file", ""),
+        ("key", "add", "--new-password-file", ""),
+        ("points", "--key-file", ""),
+        ("--password-file", "", "points"),
+        ("points", "--vault", ""),
+        ("prune", "--keep-last", "1", "--source", "", "--yes"),
+    ):
+        refused = filled(*words, password=words[0].isalpha() and "--key-file" not in words)
+        assert refused.code == 2, (words, refused.err)
+        assert "hint: " in refused.err, words
+    assert sorted(filled.folder.iterdir()) == before
+
+
+def test_the_current_folder_is_written_as_a_dot(filled: CommandLine) -> None:
+    """It is there for those who mean it."""
+    assert filled("restore", "latest", "--to", ".", password=True).code == 2
+    filled.done("restore", "latest", "--to", ".", "--overwrite", "never")

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ import typer
 from holdfast.base.clock import Clock, SystemClock
 from holdfast.cli.errors import NoRepositoryNamedError, NotConfirmedError, UsageError
 from holdfast.cli.options import GlobalOptions
-from holdfast.cli.output import Output
+from holdfast.cli.output import JsonValue, Output
 from holdfast.cli.progress import ProgressPrinter
 from holdfast.cli.secret_sources import SecretOptions, SecretSources
 from holdfast.cli.settings import Settings
@@ -118,6 +118,11 @@ class Invocation:
         return ProgressPrinter(
             self.output, self.clock, is_terminal=bool(sys.stderr and sys.stderr.isatty())
         )
+
+    def would(self, command: str, text: str, fields: Mapping[str, JsonValue]) -> None:
+        """Say what a command that shows no plan otherwise would do without ``--dry-run``."""
+        self.output.result(text)
+        self.output.event("plan", {"command": command, **fields})
 
     def confirm(self, question: str, *, show: Callable[[], None]) -> bool:
         """Show a plan and return whether to go on; False after ``--dry-run``.

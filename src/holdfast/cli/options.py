@@ -6,9 +6,10 @@ from typing import Annotated, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.models import TyperPath
 
 from holdfast.cli._click import Context
-from holdfast.cli.errors import InterruptedByUserError
+from holdfast.cli.errors import InterruptedByUserError, UsageError
 
 ADVANCED: Final = "advanced"
 """Help panel of options that only ``--help-all`` shows; they are declared hidden."""
@@ -133,8 +134,30 @@ _NAMES: Final = tuple(item.name for item in fields(GlobalOptions))
 _PATHS: Final = ("password_file", "key_file")
 
 
+def _refuse_empty(ctx: Context) -> None:
+    """Refuse options that take a file, a folder or an id and got an empty word.
+
+    An empty path would mean the current folder, which is not what a script means whose variable is
+    not set.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for option in ctx.command.params:
+        if not isinstance(option, TyperOption):
+            continue
+        value = ctx.params.get(option.name or "")
+        is_empty = value == "" or (isinstance(value, list | tuple) and "" in value)
+        if is_empty and (isinstance(option.type, TyperPath) or option.name == "vault"):
+            raise UsageError(
+                f"What {option.opts[-1]} names is empty.",
+                hint="Is a variable of a script not set? The current folder is written as a dot.",
+            )
+
+
 def _absorb(ctx: Context) -> None:
     """Move the global options from the parsed parameters into the context's object."""
+    _refuse_empty(ctx)
     values = {name: ctx.params.pop(name) for name in _NAMES}
     # Typer makes paths of text only for the parameters that a command itself receives.
     paths = {name: Path(values[name]) for name in _PATHS if values[name] is not None}

@@ -35,6 +35,8 @@ class RestoreRules:
     """Patterns (gitignore's, paths below the root) of all that is wanted; of what is not."""
     onto_target: bool = False
     """Also give the target folder owner, mode, times and attributes of what it stands for."""
+    target_is_new: bool = False
+    """The target folder was made for this restore: it gets them even if nothing is overwritten."""
     roots: Sequence[bytes] = ()
     """What was stored, paths below the root; empty: everything. Nothing is removed outside."""
     keep_above: bool = False

@@ -93,8 +93,10 @@ def list_keys(address: str, context: Context) -> KeyList:
         )
 
 
-def add(address: str, hint: str, context: Context) -> KeyChanged:
+def add(address: str, hint: str, context: Context, *, dry_run: bool = False) -> KeyChanged:
     """Add a way in with the new secret that the context gives.
+
+    With *dry_run* everything is checked and nothing is stored.
 
     Raises:
         KeysError: the present secret opens nothing. Nothing was changed.
@@ -111,11 +113,15 @@ def add(address: str, hint: str, context: Context) -> KeyChanged:
             change = add_slot(
                 now.closed.chain, now.ring, way, clock=context.clock, random=context.random
             )
-            return _applied(now, change, context, removed=None)
+            return _applied(now, change, context, removed=None, dry_run=dry_run)
 
 
-def change(address: str, hint: str | None, context: Context, *, rotate: bool) -> KeyChanged:
+def change(
+    address: str, hint: str | None, context: Context, *, rotate: bool, dry_run: bool = False
+) -> KeyChanged:
     """Replace the way in that the present secret opens by a new one.
+
+    With *dry_run* everything is checked and nothing is stored.
 
     Raises:
         KeysError: the present secret opens nothing. Nothing was changed.
@@ -146,7 +152,7 @@ def change(address: str, hint: str | None, context: Context, *, rotate: bool) ->
                 rotate=rotate,
                 certificates=now.closed.certificates() if rotate else None,
             )
-            return _applied(now, made, context, removed=now.ring.slot_hash)
+            return _applied(now, made, context, removed=now.ring.slot_hash, dry_run=dry_run)
 
 
 def plan_removal(address: str, slot: str, context: Context) -> RemovalPlan:
@@ -310,10 +316,21 @@ def _changing(
 
 
 def _applied(
-    now: _Now, change: Change, context: Context, *, removed: ObjectHash | None
+    now: _Now,
+    change: Change,
+    context: Context,
+    *,
+    removed: ObjectHash | None,
+    dry_run: bool = False,
 ) -> KeyChanged:
-    """Store a change, and look again whether it stands."""
+    """Store a change, and look again whether it stands; with *dry_run* say what it would be."""
     closed = now.closed
+    problems = [f"{item.name}: {item.error.message}" for item in change.problems]
+    if dry_run:
+        ways = list_ways_in(closed.chain, closed.slots())
+        gone = None if removed is None else short(removed)
+        # The id that the new way in will have is made when it is made.
+        return KeyChanged(None, gone, change.chain.epoch, ways, tuple(problems))
     for item in change.objects:
         closed.objects.put(item.name, item.data)
     delay = 2 * closed.repository.listing_delay_seconds
@@ -327,7 +344,6 @@ def _applied(
             "Somebody else changed the keys at the same moment, and that change stands.",
             hint="Run the command again.",
         )
-    problems = [f"{item.name}: {item.error.message}" for item in change.problems]
     if set(after.chain.forks) - set(closed.chain.forks):
         # Whoever looked before this put came has been told that his change stands.
         problems.append(

@@ -93,6 +93,19 @@ def page_of(
     )
 
 
+def check(path: Path) -> None:
+    """Make sure that a kit could be written to *path*, as far as that can be seen.
+
+    Raises:
+        KitError: the file is there already, or its folder is not or takes nothing.
+    """
+    if os.path.lexists(path):
+        raise _is_there(path)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        reason = "its folder takes no files" if path.parent.is_dir() else "there is no such folder"
+        raise KitError(f"'{path}' cannot be written: {reason}.")
+
+
 def write(path: Path, text: str) -> None:
     """Write a kit to a new file that only its owner can read.
 
@@ -104,9 +117,13 @@ def write(path: Path, text: str) -> None:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise KitError(
-            f"'{path}' is there already and was not overwritten.", hint="Choose another name."
-        ) from None
+        raise _is_there(path) from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise KitError(f"'{path}' cannot be written: {reason}.") from error
+
+
+def _is_there(path: Path) -> KitError:
+    return KitError(
+        f"'{path}' is there already and was not overwritten.", hint="Choose another name."
+    )

@@ -13,7 +13,7 @@ from holdfast.operations.list_tree import kind_of
 from holdfast.operations.opening import opened, unlocked
 from holdfast.operations.point_reader import PointReader, open_point
 from holdfast.recovery.errors import RestoreRequestError
-from holdfast.recovery.files import FileRestore, RestoreWish, path_below
+from holdfast.recovery.files import FileRestore, RestoreWish, path_below, refuse_in_repository
 from holdfast.storage.address import parse_address
 from holdfast.vault.seen_points import see_points
 
@@ -108,6 +108,7 @@ def plan(request: RestoreRequest, context: Context) -> RestorePlan:
         KeysError, RequestError: as :func:`run`.
     """
     with opened(request.address, context) as closed:
+        _refuse_target(request)
         vault = unlocked(closed, context)
         points = see_points(vault)
         point = points.select(request.point, source=request.source, host=request.host)
@@ -146,11 +147,13 @@ def run(request: RestoreRequest, context: Context, listener: Listener) -> Restor
         KeysError: nothing that was given opens the vault. Nothing was written.
         NoSuchPointError, AmbiguousPointError, PathNotInPointError: nothing was written.
         PointsInDoubtError: ``latest`` may be a damaged or missing point. Nothing was written.
-        TargetNotEmptyError, TargetError: the target will not do. Nothing was written.
+        TargetInRepositoryError, TargetNotEmptyError, TargetError: the target will not do. Nothing
+            was written.
         IntegrityError: what is needed is damaged or missing; what was restored so far is right.
     """
     counting = _Counting(listener)
     with opened(request.address, context) as closed:
+        _refuse_target(request)
         vault = unlocked(closed, context)
         points = see_points(vault)
         point = points.select(request.point, source=request.source, host=request.host)
@@ -158,15 +161,15 @@ def run(request: RestoreRequest, context: Context, listener: Listener) -> Restor
         with open_point(vault, point, context, counting, announce=True) as reader:
             restore = _planned(request, record, reader)
             compared, differences = None, 0
-            with restore.open_target() as target:
+            with restore.open_target() as (target, rules):
                 restored = reader.pumped(
-                    reader.engine.restore(reader.root, restore.below, target, restore.rules),
+                    reader.engine.restore(reader.root, restore.below, target, rules),
                     phase="restore",
                 )
                 findings = counting.count
                 if request.verify:
                     comparison = reader.pumped(
-                        reader.engine.compare(reader.root, restore.below, target, restore.rules),
+                        reader.engine.compare(reader.root, restore.below, target, rules),
                         phase="compare",
                     )
                     compared, differences = comparison.items, comparison.differences
@@ -189,8 +192,10 @@ def _planned(request: RestoreRequest, record: PointRecord, reader: PointReader) 
 
     Raises:
         RestoreRequestError: what --delete would mean here is not what anybody could want.
+        TargetInRepositoryError: it would land in the repository.
     """
     wish = request.wish
+    repository = _repository(request)
     if wish.target is None and record.kind is PointKind.STREAM:
         raise RestoreRequestError(
             "This restore point is a stream, which came from no folder.",
@@ -203,9 +208,11 @@ def _planned(request: RestoreRequest, record: PointRecord, reader: PointReader) 
         record.root,
         is_folder=is_folder,
         selection=record.selection,
-        spared=(os.fsencode(parse_address(request.address).path),),
+        spared=(repository,),
         left_out=None if record.left_out is None else _rules(record.left_out),
     )
+    # In place, or below a folder that the person named, it is the point that says where.
+    refuse_in_repository(restore.folder, repository)
     roots = restore.rules.roots
     if wish.delete and roots and not any(kind_of(reader, root) == "folder" for root in roots):
         raise RestoreRequestError(
@@ -213,6 +220,20 @@ def _planned(request: RestoreRequest, record: PointRecord, reader: PointReader) 
             hint="Leave --delete out; what lies beside the file was not backed up with it.",
         )
     return restore
+
+
+def _repository(request: RestoreRequest) -> bytes:
+    return os.fsencode(parse_address(request.address).path)
+
+
+def _refuse_target(request: RestoreRequest) -> None:
+    """Refuse a target in the repository before anybody is asked for a password.
+
+    Raises:
+        TargetInRepositoryError: it lies there.
+    """
+    if request.wish.target is not None:
+        refuse_in_repository(os.fsencode(request.wish.target), _repository(request))
 
 
 def _rules(left_out: LeftOut) -> LeftOutRules:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from holdfast.base.errors import HoldfastError
 from holdfast.format.names import parse_name
-from holdfast.keys.changes import new_writer
+from holdfast.keys.changes import NewObject, new_writer
 from holdfast.keys.keyring import ReadRing
 from holdfast.keys.writers import ValidCertificate, WriterIdentity, read_certificate
 from holdfast.operations.context import Context
@@ -57,6 +57,20 @@ def run_list(address: str, context: Context) -> tuple[WriterListing, ...]:
         return list_writers(closed, None if vault is None else vault.ring, own)
 
 
+def plan_add(address: str, name: str, key_file: Path | None, context: Context) -> Path:
+    """Make sure that a writer could be made, and return where its key would be.
+
+    Raises:
+        KeysError, KitError: as :func:`run_add`.
+    """
+    with opened(address, context) as closed:
+        path = _free_path(closed, key_file, context)
+        vault = unlocked(closed, context)
+        identity = WriterIdentity.fresh(closed.vault_id, context.random)
+        _certificate(closed, vault, name, identity, context)
+        return path
+
+
 def run_add(address: str, name: str, key_file: Path | None, context: Context) -> WriterAdded:
     """Make a writer, for this machine or for another one that gets *key_file*.
 
@@ -65,12 +79,7 @@ def run_add(address: str, name: str, key_file: Path | None, context: Context) ->
         KitError: the key file is there already, or cannot be written. Nothing was changed.
     """
     with opened(address, context) as closed:
-        path = context.folders.writer_key(closed.vault_id) if key_file is None else key_file
-        if path.exists():
-            raise KitError(
-                f"There is a writer key '{path}' already; it was not touched.",
-                hint="For another machine, name a new file with -o.",
-            )
+        path = _free_path(closed, key_file, context)
         try:
             return add_writer(closed, unlocked(closed, context), name, path, context)
         except OSError as error:
@@ -106,14 +115,7 @@ def _added(
     closed: ClosedVault, vault: ReadableVault, name: str, path: Path, context: Context
 ) -> WriterAdded:
     identity = WriterIdentity.fresh(closed.vault_id, context.random)
-    certificate = new_writer(
-        closed.chain,
-        vault.ring,
-        identity.public,
-        name=name,
-        clock=context.clock,
-        random=context.random,
-    )
+    certificate = _certificate(closed, vault, name, identity, context)
     parsed = parse_name(certificate.name)
     if parsed is None or parsed.hash is None:
         raise AssertionError(certificate.name)
@@ -169,6 +171,44 @@ def list_writers(
         for writer_id, found in newest.items()
     ]
     return tuple(sorted(listings, key=lambda item: (item.name or "", item.writer_id)) + problems)
+
+
+def _free_path(closed: ClosedVault, key_file: Path | None, context: Context) -> Path:
+    """Return the file for a new writer's key, which is not there yet.
+
+    Raises:
+        KitError: it is, or the folder that somebody named for it is not.
+    """
+    path = context.folders.writer_key(closed.vault_id) if key_file is None else key_file
+    if path.exists():
+        raise KitError(
+            f"There is a writer key '{path}' already; it was not touched.",
+            hint="For another machine, name a new file with -o.",
+        )
+    # This machine's own folders are made when they are needed; others are somebody's typing.
+    if key_file is not None and not path.parent.is_dir():
+        raise KitError(
+            f"The writer key '{path}' cannot be written: there is no such folder.",
+            hint="No writer was made; name a file in a folder that is there.",
+        )
+    return path
+
+
+def _certificate(
+    closed: ClosedVault,
+    vault: ReadableVault,
+    name: str,
+    identity: WriterIdentity,
+    context: Context,
+) -> NewObject:
+    return new_writer(
+        closed.chain,
+        vault.ring,
+        identity.public,
+        name=name,
+        clock=context.clock,
+        random=context.random,
+    )
 
 
 def _name(ring: ReadRing | None, certificate: ValidCertificate) -> str | None:

@@ -25,3 +25,9 @@ class RestoreRequestError(RequestError):
     """What was asked of a restore contradicts itself. Nothing was changed."""
 
     code = "H753"
+
+
+class TargetInRepositoryError(RequestError):
+    """The target is the repository that is restored from, or lies in it. Nothing was changed."""
+
+    code = "H754"

@@ -8,8 +8,8 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,6 +18,7 @@ from holdfast.recovery.errors import (
     PathNotInPointError,
     RestoreRequestError,
     TargetError,
+    TargetInRepositoryError,
     TargetNotEmptyError,
 )
 
@@ -84,7 +85,9 @@ class FileRestore:
         folder: the absolute folder that is opened; made with its parents when it is missing.
         base: the folder that the person named; has to be empty unless a rule says otherwise.
         below: paths below the point's root that are wanted; empty for all.
-        rules: for the engine.
+        rules: for the engine, if the folder is there before.
+        is_of_point: the folder stands for one that the point has, so it becomes what that one was
+            where it has to be made.
     """
 
     folder: bytes
@@ -92,6 +95,7 @@ class FileRestore:
     below: tuple[bytes, ...]
     rules: RestoreRules
     must_be_empty: bool
+    is_of_point: bool
 
     @classmethod
     def planned(
@@ -153,7 +157,9 @@ class FileRestore:
             left_out=None if wish.delete_excluded else left_out,
         )
         needs_empty = wish.target is not None and wish.overwrite is None
-        return cls(folder, base, below, rules, needs_empty)
+        # The common folder of several paths was not backed up, and a file brings no folder.
+        is_of_point = is_folder if wish.target is not None and relative else not selection
+        return cls(folder, base, below, rules, needs_empty, is_of_point)
 
     @contextmanager
     def look_at_target(self) -> Iterator[int | None]:
@@ -169,26 +175,32 @@ class FileRestore:
             os.close(descriptor)
 
     @contextmanager
-    def open_target(self) -> Iterator[int]:
-        """Make and open the folder; yields its descriptor.
+    def open_target(self) -> Iterator[tuple[int, RestoreRules]]:
+        """Make and open the folder; yields its descriptor, and the rules for it.
+
+        A folder that is made, and will become one of the point, is its owner's only until then.
 
         Raises:
             TargetNotEmptyError: it holds something and must not.
             TargetError: it cannot be made or opened, or something else than a folder is there.
         """
         try:
-            os.makedirs(self.base, exist_ok=True)  # noqa: PTH103 - paths are bytes here
+            os.makedirs(os.path.dirname(self.base), exist_ok=True)  # noqa: PTH103, PTH120 - paths are bytes here
+            is_made = self._make(self.base, None, is_last=self.folder == self.base)
             base = os.open(self.base, _FOLDER_FLAGS)
         except OSError as error:
             raise _target_error(self.base, error) from error
         try:
             if self.must_be_empty:
                 self._check_empty(base)
-            descriptor = self._descend(base)
+            descriptor, is_made = self._descend(base, is_made=is_made)
         finally:
             os.close(base)
+        rules = self.rules
+        if is_made and self.is_of_point:
+            rules = replace(rules, onto_target=True, target_is_new=True)
         try:
-            yield descriptor
+            yield descriptor, rules
         finally:
             os.close(descriptor)
 
@@ -203,28 +215,67 @@ class FileRestore:
                 "with --overwrite if-changed.",
             )
 
-    def _descend(self, base: int) -> int:
-        """Open the folder below the base, one name after the other, following no link."""
+    def _make(self, name: bytes, above: int | None, *, is_last: bool) -> bool:
+        """Make a folder; False if something is there."""
+        mode = stat.S_IRWXU if is_last and self.is_of_point else 0o777
+        try:
+            os.mkdir(name, mode, dir_fd=above)
+        except FileExistsError:
+            return False
+        return True
+
+    def _descend(self, base: int, *, is_made: bool) -> tuple[int, bool]:
+        """Open the folder below the base, one name after the other, following no link.
+
+        Returns its descriptor, and whether it was made, here or as the base.
+        """
         descriptor = os.dup(base)
         inside = self.folder[len(self.base) :].strip(b"/")
-        for name in inside.split(b"/") if inside else ():
+        names = inside.split(b"/") if inside else []
+        for place, name in enumerate(names, 1):
             above = descriptor
             try:
-                try:
-                    os.mkdir(name, dir_fd=above)
-                except FileExistsError:
+                is_made = self._make(name, above, is_last=place == len(names))
+                if not is_made:
                     status = os.stat(name, dir_fd=above, follow_symlinks=False)
                     if not stat.S_ISDIR(status.st_mode):
                         raise TargetError(
                             f"'{_shown(self.folder)}' cannot be rebuilt: '{_shown(name)}' is there "
                             "and is not a folder."
-                        ) from None
+                        )
                 descriptor = os.open(name, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=above)
             except OSError as error:
                 raise _target_error(self.folder, error) from error
             finally:
                 os.close(above)
-        return descriptor
+        return descriptor, is_made
+
+
+def refuse_in_repository(folder: bytes, repository: bytes) -> None:
+    """Refuse to restore into what is restored from.
+
+    Folders are told apart by device and inode, so that neither links nor mounts hide it.
+
+    Raises:
+        TargetInRepositoryError: *folder*, which need not be there, is *repository* or lies in it.
+    """
+    try:
+        own = os.stat(repository)  # noqa: PTH116 - paths are bytes here
+    except OSError:
+        return  # Then there is nothing to restore from, which is said elsewhere.
+    place = os.path.realpath(os.path.abspath(folder))  # noqa: PTH100 - as above
+    while True:
+        with suppress(OSError):
+            found = os.stat(place)  # noqa: PTH116 - as above
+            if (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino):
+                raise TargetInRepositoryError(
+                    f"The target '{_shown(folder)}' lies in the repository that is restored from.",
+                    hint="Restore into a folder outside of it: what a restore puts, replaces or "
+                    "removes there would damage the repository.",
+                )
+        if place == os.path.dirname(place):  # noqa: PTH120 - as above
+            return
+        place = os.path.dirname(place)  # noqa: PTH120 - as above
 
 
 def path_below(path: bytes, root: bytes) -> tuple[bytes, bytes]:

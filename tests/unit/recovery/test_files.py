@@ -49,7 +49,7 @@ def test_without_a_path_the_full_path_is_rebuilt(tmp_path: Path) -> None:
     assert planned.folder == os.fsencode(tmp_path) + b"/t/home/me"
     assert planned.below == ()
     assert planned.rules.onto_target
-    with planned.open_target() as descriptor:
+    with planned.open_target() as (descriptor, _):
         here = Path(f"/proc/self/fd/{descriptor}").readlink()
         assert os.fsencode(here) == planned.folder
 
@@ -63,6 +63,33 @@ def test_with_a_path_what_it_holds_lands_in_the_target(tmp_path: Path) -> None:
     assert (file.below, file.rules.strip_prefix) == ((b"docs/a",), b"docs")
     assert folder.folder == os.fsencode(tmp_path / "t")
     assert not folder.rules.onto_target
+
+
+@pytest.mark.parametrize("path", [b"", b"docs/a", b"/home/me"])
+def test_a_folder_that_is_made_for_one_of_the_point_is_private_at_first(
+    tmp_path: Path, path: bytes
+) -> None:
+    """It gets the mode of that one at the end; until then nobody else looks into it."""
+    planned = FileRestore.planned(RestoreWish(tmp_path / "t", path, "never"), ROOT)
+
+    with planned.open_target() as (descriptor, rules):
+        assert os.fstat(descriptor).st_mode & 0o777 == 0o700
+        assert (rules.onto_target, rules.target_is_new) == (True, True)
+    with planned.open_target() as (descriptor, rules):
+        assert rules == planned.rules
+        assert not rules.target_is_new
+
+
+def test_a_folder_that_stands_for_none_of_the_point_is_made_as_any_folder(tmp_path: Path) -> None:
+    """A file brings no folder, and the common folder of several paths was not backed up."""
+    file = FileRestore.planned(RestoreWish(tmp_path / "f", b"docs/a"), ROOT, is_folder=False)
+    several = FileRestore.planned(RestoreWish(tmp_path / "s"), ROOT, selection=(b"a", b"b"))
+    (tmp_path / "any").mkdir()
+
+    for planned in (file, several):
+        with planned.open_target() as (descriptor, rules):
+            assert os.fstat(descriptor).st_mode == (tmp_path / "any").stat().st_mode
+            assert rules == planned.rules
 
 
 def test_in_place_everything_goes_where_it_came_from() -> None:

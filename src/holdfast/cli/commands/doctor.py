@@ -117,7 +117,16 @@ def probe(
 ) -> None:
     """Try whether a storage gives what a repository needs. Puts about 8 MiB and removes them."""
     invocation = Invocation.of(ctx)
-    report = probe_operation.run(repository or invocation.repository, invocation.context)
+    address = invocation.repository if repository is None else repository
+    if invocation.options.dry_run:
+        shown = probe_operation.check(address, invocation.context)
+        invocation.would(
+            "probe",
+            f"Would put about 8 MiB into {printable(shown)} and remove them again.",
+            {"repository": shown},
+        )
+        return
+    report = probe_operation.run(address, invocation.context)
     _show(invocation, report)
     if not report.is_usable:
         raise UnusableStorageError(

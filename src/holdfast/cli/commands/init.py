@@ -64,14 +64,17 @@ def init(
     if profile != "default":
         raise typer.BadParameter("the only profile of this release is 'default'")
     invocation = Invocation.of(ctx)
-    address = repository or invocation.repository
+    address = invocation.repository if repository is None else repository
     wish = EncryptionWish(cipher, key_bits, level, compression)
     wish.vault_object()
     request = InitRequest(address, wish, hint)
     check(request, invocation.context)
     if invocation.options.dry_run:
-        invocation.output.result(
-            f"A repository would be made at {printable(address)} ({wish.suite().name})."
+        suite = wish.suite().name
+        invocation.would(
+            "init",
+            f"A repository would be made at {printable(address)} ({suite}).",
+            {"repository": address, "encryption": suite},
         )
         return
     made = run(request, invocation.context)

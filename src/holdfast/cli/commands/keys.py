@@ -74,7 +74,11 @@ def add(
     invocation = Invocation.of(
         ctx, new_secret=SecretOptions(new_password_file, new_password_command, new_key_file)
     )
-    made = keys.add(invocation.repository, hint or "", invocation.context)
+    is_dry = invocation.options.dry_run
+    made = keys.add(invocation.repository, hint or "", invocation.context, dry_run=is_dry)
+    if is_dry:
+        _would(invocation, "key add", made, f"Would add {_new_kind(invocation)}.")
+        return
     _changed(invocation, "key add", made, f"Added {made.added}.")
 
 
@@ -101,7 +105,16 @@ def change_password(
     invocation = Invocation.of(
         ctx, new_secret=SecretOptions(new_password_file, new_password_command, new_key_file)
     )
-    made = keys.change(invocation.repository, hint, invocation.context, rotate=rotate)
+    is_dry = invocation.options.dry_run
+    made = keys.change(
+        invocation.repository, hint, invocation.context, rotate=rotate, dry_run=is_dry
+    )
+    if is_dry:
+        text = f"Would replace {made.removed} by {_new_kind(invocation)}" + (
+            f", and begin new keys (epoch {made.epoch})." if rotate else "."
+        )
+        _would(invocation, "key change-password", made, text)
+        return
     text = f"Replaced {made.removed} by {made.added}."
     _changed(invocation, "key change-password", made, text)
 
@@ -157,6 +170,17 @@ def _show_plan(invocation: Invocation, plan: RemovalPlan) -> None:
             "points": plan.points,
         },
     )
+
+
+def _new_kind(invocation: Invocation) -> str:
+    return "a password" if invocation.new_secret.key_file is None else "a key file"
+
+
+def _would(invocation: Invocation, command: str, made: KeyChanged, text: str) -> None:
+    for problem in made.problems:
+        invocation.output.warn(problem)
+    fields = {"removed": made.removed, "epoch": made.epoch, "ways_in": _fields(made.ways_in)}
+    invocation.would(command, text, fields)
 
 
 def _changed(invocation: Invocation, command: str, made: KeyChanged, text: str) -> None:

@@ -61,6 +61,17 @@ def recovery_kit(
     invocation = Invocation.of(ctx)
     page = kit.run(invocation.repository, invocation.context)
     output = invocation.output
+    files = [path for path in (html, text) if path is not None]
+    for path in files:
+        kit.check(path)
+    if files and invocation.options.dry_run:
+        names = [str(path) for path in files]
+        invocation.would(
+            "recovery-kit",
+            f"Would write {' and '.join(printable(name) for name in names)}.",
+            {"repository": page.address, "vault": page.vault_id, "files": names},
+        )
+        return
     if html is not None:
         kit.write(html, html_page(page, kit_text(page, with_objects=False)))
         output.say(f"Wrote {printable(str(html))}: open it in a browser and print it.")

@@ -96,6 +96,9 @@ def restore(
     What may replace or remove something shows its plan first and asks, or needs --yes.
     --delete removes nothing outside of the paths that were backed up, and nothing that the backup
     left out by its patterns and other rules, unless --delete-excluded says so.
+    DIR may be neither the repository nor a folder in it. Where it has to be made for a folder PATH,
+    it gets mode, owner, times and attributes of that folder at the end, and is its owner's only
+    until then; a DIR that is there keeps its own.
     A restore that was cut short goes on with --overwrite if-changed, in scripts with --yes too.
     """
     invocation = Invocation.of(ctx)

@@ -79,6 +79,14 @@ def add(
     invocation = Invocation.of(ctx)
     context = invocation.context
     called = plain_text(context.host if name is None else name, "name")
+    if invocation.options.dry_run:
+        path = writers.plan_add(invocation.repository, called, file, context)
+        invocation.would(
+            "writer add",
+            f"Would add writer {printable(called)}, with its key in {printable(str(path))}.",
+            {"name": called, "key_file": str(path)},
+        )
+        return
     made = writers.run_add(invocation.repository, called, file, context)
     output = invocation.output
     output.result(f"Added writer {made.writer_id[:8]} ({printable(made.name)}).")

@@ -147,15 +147,19 @@ class RestoreFolders:
     def start(self, run: Fetcher, target_fd: int) -> Work[None]:
         """Enter the target."""
         fd = os.open(b".", linux.FOLDER_FLAGS, dir_fd=target_fd)
+        is_new = self._rules.onto_target and self._rules.target_is_new
         placed = None
         if self._rules.onto_target:
             try:
                 entry, owner = yield from self._look_up(run, *split_path(self._rules.strip_prefix))
-                placed = yield from self._placed(run, entry, owner, b"", is_new=False)
+                placed = yield from self._placed(run, entry, owner, b"", is_new=is_new)
+                if is_new:
+                    # What it inherits from the folder above would go on to what is made in it.
+                    linux.remove_attribute(fd, linux.DEFAULT_ACL)
             except BaseException:
                 os.close(fd)
                 raise
-        self._levels.append(Level(fd, b"", self._selection.prefix, placed, is_new=False))
+        self._levels.append(Level(fd, b"", self._selection.prefix, placed, is_new=is_new))
         self._prepare(self._levels[-1])
 
     def finish(self, run: Fetcher) -> Work[None]:
