@@ -28,7 +28,7 @@ def test_a_dry_run_says_what_would_be_done_and_changes_nothing(ready: CommandLin
     rotate = ("key", "change-password", "--new-key-file", "new", "--rotate")
     for words, said in (
         (("key", "add", "--new-password-file", "new"), "Would add a password."),
-        (rotate, "by a key file, and begin new keys (epoch 2)."),
+        (rotate, "by a key file, and begin new keys (epoch 1)."),
         (("writer", "add", "-o", "writer"), "with its key in writer."),
         (("recovery-kit", "-o", "kit", "--html", "page"), "Would write page and kit."),
         (("probe",), f"Would put about 8 MiB into {ready.repository} and"),
@@ -40,7 +40,7 @@ def test_a_dry_run_says_what_would_be_done_and_changes_nothing(ready: CommandLin
         assert everything(ready.folder) == before, words
 
     event = ready.done("--json", "-n", *rotate).document
-    assert (event["type"], event["command"], event["epoch"]) == ("plan", "key change-password", 2)
+    assert (event["type"], event["command"], event["epoch"]) == ("plan", "key change-password", 1)
 
 
 def test_a_dry_run_is_refused_as_the_run_would_be(ready: CommandLine) -> None:
