@@ -112,16 +112,27 @@ def _as_ours(error: BaseException) -> HoldfastError:
             error.format_message() or "This command needs more words.",
             hint="'holdfast --help' and 'holdfast COMMAND --help' show what there is.",
         )
-    if isinstance(error, OSError):
-        if _let_go_if_broken(sys.stdout):
-            return OutputError(f"Standard output cannot be written: {error.strerror or error}")
-        local = _local_folder(error)
-        if local is not None:
-            return local
-    return DefectError(
+    ours = _of_the_system(error) if isinstance(error, OSError) else None
+    return ours or DefectError(
         f"Holdfast made a mistake ({type(error).__name__}); this is a defect.",
         hint="Run the same command with HOLDFAST_DEBUG=1 and report what it prints.",
     )
+
+
+def _of_the_system(error: OSError) -> HoldfastError | None:
+    """Return what the system's *error* means where no command has said it; None for a defect."""
+    if _let_go_if_broken(sys.stdout):
+        return OutputError(f"Standard output cannot be written: {error.strerror or error}")
+    local = _local_folder(error)
+    if local is not None:
+        return local
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return UsageError(
+            "The current folder has been removed.", hint="Change into one that is there."
+        )
+    return None
 
 
 def _local_folder(error: OSError) -> LocalFolderError | None:

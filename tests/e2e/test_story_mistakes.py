@@ -1,6 +1,7 @@
 """Mistakes that looked like success: each is refused with a sentence."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -196,3 +197,22 @@ def test_the_current_folder_is_written_as_a_dot(filled: CommandLine) -> None:
     """It is there for those who mean it."""
     assert filled("restore", "latest", "--to", ".", password=True).code == 2
     filled.done("restore", "latest", "--to", ".", "--overwrite", "never")
+
+
+def test_a_current_folder_that_is_gone_is_no_defect(filled: CommandLine) -> None:
+    command = filled.command("restore", "latest", "--to", ".")
+    program = (
+        "import os, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone');"
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program, *map(str, command)],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=filled.folder,
+        env={**filled.environment, "HOLDFAST_PASSWORD_FILE": str(filled.password_file)},
+    )
+
+    assert answer.returncode == 2, answer.stderr
+    assert "The current folder has been removed." in answer.stderr

@@ -41,3 +41,18 @@ def test_a_command_that_does_not_exist_is_named(ready: CommandLine) -> None:
     assert absent.code == 1
     assert "H705" in absent.err
     assert ready("backup", "--stdin").code == 2
+
+
+def test_a_stream_in_which_nothing_comes_makes_none(ready: CommandLine) -> None:
+    """Mostly whatever feeds it has failed, and a pipe does not tell."""
+    piped = ready("backup", "--stdin", "--name", "dump", stdin=b"")
+    made = ready("backup", "--from-command", "--name", "dump", "--", "true")
+
+    for answer in (piped, made):
+        assert answer.code == 2, answer.err
+        assert "The stream was empty" in answer.err
+        assert "H702" in answer.err
+    assert ready.done("points", "--json").document["points"] == []
+    ready.done("backup", "--allow-empty", "--from-command", "--name", "dump", "--", "true")
+    ready.done("restore", "latest", "--to", "back")
+    assert (ready.folder / "back" / "dump").read_bytes() == b""

@@ -140,7 +140,12 @@ def run(request: BackupRequest, context: Context, listener: Listener) -> BackedU
             stream = _stream(request)
             stack.enter_context(stream)
             description = _describe_stream(request, request.stream_name, context)
-            start = _StreamStart(stream, os.fsencode(request.stream_name), stack)
+            start = _StreamStart(
+                stream,
+                os.fsencode(request.stream_name),
+                stack,
+                allow_empty=request.allow_empty,
+            )
         else:
             source, patterns = _file_source(request, context)
             root = source.open_root()
@@ -305,8 +310,16 @@ class _FilesStart:
 class _StreamStart:
     """Begins to read a pipe, once."""
 
-    def __init__(self, stream: CommandSource | StdinSource, name: bytes, stack: ExitStack) -> None:
+    def __init__(
+        self,
+        stream: CommandSource | StdinSource,
+        name: bytes,
+        stack: ExitStack,
+        *,
+        allow_empty: bool,
+    ) -> None:
         self._stream = stream
+        self._allow_empty = allow_empty
         self._name = name
         self._stack = stack
         self._is_used = False
@@ -323,7 +336,21 @@ class _StreamStart:
         self._stack.callback(os.close, pipe)
         run = writer.stream(pipe, self._name, started_ns=started_ns)
         # Stopped first, or the run would wait for a reader that waits for the command.
-        return _JudgedRun(run, lambda _: self._stream.finish(), self._stream.stop)
+        return _JudgedRun(run, self._judge, self._stream.stop)
+
+    def _judge(self, written: Written) -> None:
+        """Let the command's exit status decide first; then there has to be something.
+
+        Raises:
+            CommandFailedError: it failed.
+            EmptySourceError: not one byte came: mostly whatever fed the pipe has failed.
+        """
+        self._stream.finish()
+        if not (self._allow_empty or written.statistics.source_bytes):
+            raise EmptySourceError(
+                "The stream was empty, so no restore point was made.",
+                hint="Look at what feeds it; --allow-empty makes a restore point all the same.",
+            )
 
 
 def _refuse_nothing_read(

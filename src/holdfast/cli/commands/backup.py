@@ -102,7 +102,7 @@ def backup(
         bool,
         typer.Option(
             "--allow-empty",
-            help="Back up a folder that holds nothing.",
+            help="Back up a folder or a stream in which nothing is.",
             hidden=True,
             rich_help_panel=ADVANCED,
         ),

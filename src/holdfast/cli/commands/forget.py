@@ -281,7 +281,8 @@ def _show_gc_plan(invocation: Invocation, plan: GcPlan, *, wait: bool) -> None:
         sessions = counted(len(plan.spared_sessions), "unfinished backup")
         spared = f" {sessions} may still run: some minutes will tell which were cut off."
     invocation.output.result(
-        f"Plan: free about {format_size(plan.pack_bytes)} in {plan.packs} packs.{rest}{spared}"
+        f"Plan: free about {format_size(plan.pack_bytes)} in {plan.packs} packs.{rest}"
+        + (f"\n{spared.lstrip()}" if rest else spared)
     )
     invocation.output.event(
         "plan",
