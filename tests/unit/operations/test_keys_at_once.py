@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,7 @@ def test_without_locks_nobody_is_told_that_a_change_stands_which_lost(tmp_path: 
         folder.mkdir()
         place = Place(folder, number)
         other = place.competing()
-        place.clock.meanwhile = lambda place=place, other=other: place.store(other)  # type: ignore[misc]
+        place.clock.meanwhile = partial(place.store, other)
         try:
             done = place.add()
         except KeyChangeLostError:
@@ -182,8 +183,10 @@ def test_an_init_takes_nothing_away_from_one_that_is_under_way(
     link = SystemFiles.link
     refused: list[StorageBusyError] = []
 
-    def interrupted(*given: object, **named: object) -> None:
-        link(*given, **named)  # type: ignore[arg-type]
+    def interrupted(
+        files: SystemFiles, source: str, target: str, *, source_folder: int, folder: int
+    ) -> None:
+        link(files, source, target, source_folder=source_folder, folder=folder)
         monkeypatch.setattr(SystemFiles, "link", link)
         with pytest.raises(StorageBusyError) as busy:
             init.run(request, two)
