@@ -88,6 +88,11 @@ class InterruptedByUserError(HoldfastError):
             return cls("Interrupted; the repository is as it was. The next run begins anew.")
         return cls("Interrupted; the repository is consistent.")
 
+    @classmethod
+    def at_a_question(cls) -> Self:
+        """Say that whoever was asked for something interrupted instead: nothing had begun."""
+        return cls("Interrupted; nothing was done.")
+
 
 class OutputError(HoldfastError):
     """What was to be printed or written for people could not be."""

@@ -11,7 +11,12 @@ from typing import Self
 import typer
 
 from holdfast.base.clock import Clock, SystemClock
-from holdfast.cli.errors import NoRepositoryNamedError, NotConfirmedError, UsageError
+from holdfast.cli.errors import (
+    InterruptedByUserError,
+    NoRepositoryNamedError,
+    NotConfirmedError,
+    UsageError,
+)
 from holdfast.cli.options import GlobalOptions
 from holdfast.cli.output import JsonValue, Output
 from holdfast.cli.progress import ProgressPrinter
@@ -129,6 +134,7 @@ class Invocation:
 
         Raises:
             NotConfirmedError: the answer was no, or there is nobody to ask and no ``--yes``.
+            InterruptedByUserError: so did whoever was asked.
         """
         show()
         if self.options.dry_run:
@@ -147,6 +153,8 @@ class Invocation:
             answer = sys.stdin.readline().strip().lower()
         except UnicodeDecodeError:
             answer = ""
+        except KeyboardInterrupt as interruption:
+            raise InterruptedByUserError.at_a_question() from interruption
         if answer not in {"y", "yes"}:
             raise NotConfirmedError("Nothing was done.")
         return True

@@ -17,6 +17,7 @@ from typing import Final
 
 from holdfast.base.secrets import Secret
 from holdfast.cli.errors import (
+    InterruptedByUserError,
     NoSecretError,
     PasswordCommandError,
     PasswordLinesError,
@@ -189,12 +190,15 @@ def _typed(prompt: str) -> str:
 
     Raises:
         NoSecretError: the input ended instead.
+        InterruptedByUserError: so did whoever was asked.
         PasswordError: it is no text in the terminal's encoding.
     """
     try:
         return getpass.getpass(prompt)
     except EOFError:
         raise NoSecretError("A password is needed, and none was typed.") from None
+    except KeyboardInterrupt as interruption:
+        raise InterruptedByUserError.at_a_question() from interruption
     except UnicodeDecodeError:
         # The error would repeat what was typed.
         raise PasswordError("what was typed is no text") from None

@@ -4,6 +4,7 @@
 """
 
 import os
+import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +68,7 @@ class Settings:
             # The XDG specification: a relative path is invalid and ignored.
             base = path(xdg)
             if base is None or not base.is_absolute():
-                base = Path(source.get("HOME") or "/").joinpath(*default)
+                base = _home(source).joinpath(*default)
             return base / "holdfast"
 
         password = text("HOLDFAST_PASSWORD")
@@ -82,3 +83,14 @@ class Settings:
             cache_folder=folder("HOLDFAST_CACHE_DIR", "XDG_CACHE_HOME", ".cache"),
             is_debugging=text("HOLDFAST_DEBUG") is not None,
         )
+
+
+def _home(environment: Mapping[str, str]) -> Path:
+    """Return this user's home folder; where HOME says nothing that counts, what the system says."""
+    home = Path(environment.get("HOME", ""))
+    if home.is_absolute():
+        return home
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:  # A user without an entry, as in containers.
+        return Path("/")

@@ -27,16 +27,16 @@ _COMPARE_BYTES: Final = 1 << 20
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DENIED: Final = (
     StorageDeniedError,
-    "This user may not do that to {name} in '{path}'.",
+    "This user may not do that to the {place}.",
     "Check who owns the folder and what its mode is.",
 )
 _FOREIGN: Final = (
     ForeignObjectError,
-    "Where {name} should be in '{path}' lies something that is neither a plain file nor a folder.",
+    "Where the {place} should be lies something that is neither a plain file nor a folder.",
     "Holdfast follows no links inside a repository; look who put it there.",
 )
 _MEANINGS: Final[Mapping[int, tuple[type[HoldfastError], str, str | None]]] = {
-    errno.ENOENT: (ObjectMissingError, "The object {name} is not in '{path}'.", None),
+    errno.ENOENT: (ObjectMissingError, "There is no {place}.", None),
     errno.EROFS: (StorageReadOnlyError, "The file system of '{path}' is read-only.", None),
     errno.EACCES: _DENIED,
     errno.EPERM: _DENIED,
@@ -45,23 +45,26 @@ _MEANINGS: Final[Mapping[int, tuple[type[HoldfastError], str, str | None]]] = {
     errno.EISDIR: _FOREIGN,
     errno.EXDEV: (
         SpoolElsewhereError,
-        "The file that is to become {name} is not on the file system of '{path}'.",
+        "The file that is to become the {place} is not on its file system.",
         None,
     ),
 }
 
 
 def translated(error: OSError, *, name: str, path: Path) -> HoldfastError:
-    """Say in storage's words what the system said about *name* in the repository at *path*."""
+    """Say in storage's words what the system said about *name* in the repository at *path*.
+
+    An empty name is the repository's folder itself.
+    """
     if error.errno in _NO_ROOM:
         return StorageFullError.at(path)
-    name = name or "its folder"
     meaning = _MEANINGS.get(error.errno or 0)
     if meaning is None:
         reason = os.strerror(error.errno) if error.errno else str(error)
         return StorageUnavailableError(f"The storage '{path}' failed: {reason}.")
     leaf, sentence, hint = meaning
-    return leaf(sentence.format(name=name, path=path), hint=hint)
+    place = f"object {name} in '{path}'" if name else f"folder '{path}'"
+    return leaf(sentence.format(place=place, path=path), hint=hint)
 
 
 def vanished(root: int, *, name: str, path: Path) -> HoldfastError:

@@ -132,8 +132,12 @@ def create_backend(address: str, *, clock: Clock, random: Random) -> StorageBack
         raise RepositoryMissingError(
             f"No repository can be made at '{path}': something there is not a folder."
         ) from None
+    except FileNotFoundError:
+        raise RepositoryMissingError(
+            f"No repository can be made at '{path}': the file system there takes no folders."
+        ) from None
     except OSError as error:
-        raise translated(error, name="the folder", path=path) from error
+        raise translated(error, name="", path=path) from error
     return LocalBackend(path, clock=clock, random=random)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from holdfast.base.secrets import Secret
 from holdfast.cli.errors import (
+    InterruptedByUserError,
     NoSecretError,
     PasswordCommandError,
     SecretFileError,
@@ -105,12 +106,16 @@ def test_an_empty_command_is_no_silence() -> None:
 
 @pytest.mark.parametrize(
     ("ending", "error"),
-    [(EOFError(), NoSecretError), (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x"), PasswordError)],
+    [
+        (EOFError(), NoSecretError),
+        (KeyboardInterrupt(), InterruptedByUserError),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x"), PasswordError),
+    ],
 )
 def test_what_ends_a_question_instead_of_a_password_is_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, ending: Exception, error: type[Exception]
+    monkeypatch: pytest.MonkeyPatch, ending: BaseException, error: type[Exception]
 ) -> None:
-    """Ctrl-D, and bytes that are no text; what was typed is repeated nowhere."""
+    """Ctrl-D, Ctrl-C, and bytes that are no text; what was typed is repeated nowhere."""
 
     def ends(_: str) -> str:
         raise ending

@@ -1,6 +1,10 @@
 """What the environment says."""
 
+import os
+import pwd
 from pathlib import Path
+
+import pytest
 
 from holdfast.cli.settings import VARIABLES, Settings
 
@@ -16,6 +20,16 @@ def test_folders_follow_xdg_and_have_names_of_their_own() -> None:
     assert xdg.state_folder == Path("/x/holdfast")
     assert xdg.cache_folder == Path("/h/.cache/holdfast")
     assert own.config_folder == Path("/own")
+
+
+@pytest.mark.parametrize("home", ["", "relative/home", None])
+def test_without_a_home_that_counts_the_system_is_asked(home: str | None) -> None:
+    """Never folders at the root of the file system or wherever the program was started."""
+    of_system = Path(pwd.getpwuid(os.getuid()).pw_dir)
+
+    settings = Settings.from_environment({} if home is None else {"HOME": home})
+
+    assert settings.state_folder == of_system / ".local/state/holdfast"
 
 
 def test_empty_variables_count_as_absent() -> None:

@@ -69,6 +69,16 @@ def test_a_file_that_is_removed_is_read_to_its_end(file: Path) -> None:
     it.close()
 
 
+def test_a_file_that_says_it_is_empty_and_is_not_is_found_out(tmp_path: Path) -> None:
+    """As many in /proc; one that is empty hides nothing."""
+    (tmp_path / "empty").touch()
+    for path, hides in ((Path("/proc/self/status"), True), (tmp_path / "empty", False)):
+        it = opened(path)
+
+        assert it.hides_content() is hides
+        it.close()
+
+
 def test_a_fifo_does_not_block_and_is_no_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     it = opened(tmp_path / "fifo")

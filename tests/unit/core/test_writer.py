@@ -315,6 +315,17 @@ def test_unreadable_and_vanished_files_are_findings(
     assert written.statistics.findings == 4
 
 
+def test_a_file_that_hides_its_content_is_a_finding(tmp_path: Path) -> None:
+    """It is stored as empty, which nobody may learn only from the restore."""
+    desk = Desk(tmp_path)
+    written = desk.backup(Path("/proc/sys/kernel/random"))
+
+    said = {finding.path: finding for finding in desk.findings}
+    assert said[b"boot_id"].code == scan.UNSUPPORTED
+    assert "stored as empty" in said[b"boot_id"].detail
+    assert b"boot_id" in desk.tree(written.root)
+
+
 @pytest.mark.parametrize("size", [3_000, 300_000])
 @pytest.mark.parametrize("change", ["grows", "shrinks", "rewritten"])
 def test_a_file_that_changes_while_it_is_read_is_stored_as_it_was_read(

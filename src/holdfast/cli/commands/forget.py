@@ -278,7 +278,7 @@ def _show_gc_plan(invocation: Invocation, plan: GcPlan, *, wait: bool) -> None:
     rest = "".join(f"\n  {count} {name}" for name, count in parts.items() if count)
     spared = _spared(plan)
     if wait and spared:
-        sessions = counted(len(plan.spared_sessions), "unfinished backup")
+        sessions = counted(len(plan.spared_sessions), "session")
         spared = f" {sessions} may still run: some minutes will tell which were cut off."
     invocation.output.result(
         f"Plan: free about {format_size(plan.pack_bytes)} in {plan.packs} packs.{rest}"
@@ -306,9 +306,10 @@ def _spared(found: GcPlan | GcResult) -> str:
     if not found.spared_sessions:
         return ""
     if not found.spared_packs:
+        sessions = counted(len(found.spared_sessions), "session")
         return (
-            " What unfinished backups have begun is spared, because they seem to run (sessions: "
-            f"{len(found.spared_sessions)}); 'gc --wait' tells which ones were cut off."
+            f" {sessions} of backups, restores or gcs may still run, and what they began is spared;"
+            " 'gc --wait' tells which were cut off."
         )
     return (
         f" {format_size(found.spared_bytes)} more are spared, because backups that may use them "

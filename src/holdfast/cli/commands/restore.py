@@ -139,7 +139,8 @@ def restore(
         )
     rate = int(done.bytes_written / seconds) if seconds > 0 else 0
     output.result(
-        f"Restored {done.items:,} items of {done.point_id[:8]} into {printable(done.folder)}."
+        f"Restored {counted(done.items, 'item')} of {done.point_id[:8]} into"
+        f" {printable(done.folder)}."
         + (f" Removed {done.removed:,} that it does not have." if delete else "")
     )
     output.say(
@@ -148,7 +149,7 @@ def restore(
     )
     if done.compared is not None:
         output.result(
-            f"Compared {done.compared:,} items with the restore point: "
+            f"Compared {counted(done.compared, 'item')} with the restore point: "
             + (f"{done.differences:,} differ." if done.differences else "no difference.")
         )
     output.summary(
@@ -169,14 +170,15 @@ def restore(
     )
     if done.damaged:
         raise DamageFoundError(
-            f"{done.damaged} items could not be restored: what is stored of them is damaged or"
-            " missing.",
+            f"{counted(done.damaged, 'item')} could not be restored: what is stored of them is"
+            " damaged or missing.",
             hint="Each is named above; 'holdfast verify' names the damaged objects and every"
             " restore point that they touch.",
         )
     if done.findings or done.differences:
+        inexact = max(done.findings, done.differences)
         raise RestoredPartlyError(
-            f"{max(done.findings, done.differences)} items could not be restored as they were.",
+            f"{counted(inexact, 'item')} could not be restored exactly.",
             hint="Each is named above. Once the causes are gone, such as a full disk, the same"
             " restore goes on with --overwrite if-changed.",
         )

@@ -63,6 +63,16 @@ class OpenFile:
             yield from self._read_range(position, offset)
             position = offset + length
 
+    def hides_content(self) -> bool:
+        """Say whether a file of size 0 has bytes all the same, as in /proc and on some mounts.
+
+        Not blocking: it was opened so. What cannot be read counts as nothing.
+        """
+        try:
+            return bool(os.read(self.fd, 1)) and os.fstat(self.fd).st_size == 0
+        except OSError:
+            return False
+
     def read_small(self) -> bytes:
         """Return all data of a small file without holes; less if it has shrunk, never more."""
         size = self.status.st_size

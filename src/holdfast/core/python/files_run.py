@@ -368,6 +368,9 @@ class FilesRun(StoringRun):
 
     def _small_content(self, path: bytes, file: OpenFile) -> _Content:
         data = file.read_small() if file.status.st_size else b""
+        if not file.status.st_size and file.hides_content():
+            detail = "says that it is empty and is not: it is stored as empty"
+            self._found(Finding(scan.UNSUPPORTED, path, detail))
         if file.has_changed(len(data), 0):
             self._found(Finding(scan.CHANGED, path, "changed while it was read"))
         self._bytes_read += len(data)
