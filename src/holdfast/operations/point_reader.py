@@ -1,7 +1,7 @@
 """A restore point that is open for reading: index at hand, session keys opened, tree reachable."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -60,7 +60,8 @@ def open_point(
 ) -> Iterator[PointReader]:
     """Open *point* for reading.
 
-    With *announce*, long reading shows itself to upkeep by a lease, where the storage takes one.
+    With *announce*, long reading shows itself to upkeep by a lease, where the storage takes one:
+    what the point needs stays for so long, even if the point is forgotten meanwhile.
 
     Raises:
         IntegrityError, KeysError: what opens the point is missing, damaged or does not open.
@@ -68,13 +69,6 @@ def open_point(
     record = point.opened()
     engine = this_engine()
     group = vault.verifier.certificate(point.body.certificate_hash).body.group_id
-    lease = LeaseKeeper(
-        vault.objects,
-        SessionId(context.random.take(_SESSION_ID_BYTES)),
-        writer_id=None,
-        sign=vault.maintainer.sign,
-        point=point.id,
-    )
     with opened_index(vault, engine, vault.index_keys(group), reads=True) as cache:
         for name in cache.refresh().unusable:
             context.warn(
@@ -83,23 +77,38 @@ def open_point(
             )
         keys = vault.read_keys(group, list(point.body.sessions))
         reader = engine.reader(keys, vault.parameters, cache.index, limits(), context.random)
-        is_announced = False
-        if announce:
-            # A lease is advice; what cannot be written to can still be restored from.
-            with suppress(StorageError):
-                lease.begin()
-                is_announced = True
+        with _announced(vault, point, context) if announce else nullcontext(_nothing) as beat:
+            yield PointReader(vault, point, reader, record.root_node, listener, beat)
+
+
+@contextmanager
+def _announced(
+    vault: ReadableVault, point: RestorePoint, context: Context
+) -> Iterator[Callable[[], None]]:
+    """Show by a lease that *point* is being read; yield what renews it.
+
+    A lease is advice: what cannot be written to can still be restored from.
+    """
+    session_id = SessionId(context.random.take(_SESSION_ID_BYTES))
+    lease = LeaseKeeper(
+        vault.objects,
+        session_id,
+        writer_id=None,
+        sign=vault.maintainer.sign,
+        point=point.id,
+    )
+    with ExitStack() as stack:
+        # Should this process be killed, gc on this machine knows at once that nobody reads.
+        with suppress(OSError):
+            stack.enter_context(context.folders.alive_lock(vault.vault_id, session_id))
+        is_shown = False
+        with suppress(StorageError):
+            lease.begin()
+            is_shown = True
         try:
-            yield PointReader(
-                vault,
-                point,
-                reader,
-                record.root_node,
-                listener,
-                lease.beat if is_announced else _nothing,
-            )
+            yield lease.beat if is_shown else _nothing
         finally:
-            if is_announced:
+            if is_shown:
                 lease.end(None)
 
 

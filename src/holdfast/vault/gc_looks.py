@@ -15,6 +15,7 @@ from holdfast.format.point import Point, Refs
 from holdfast.format.session import Packlist, Session
 from holdfast.format.tables import Body
 from holdfast.storage.errors import ObjectMissingError
+from holdfast.vault import gc_plan
 from holdfast.vault.attribution import check_attributed
 from holdfast.vault.check_errors import UpkeepRefusedError
 from holdfast.vault.errors import (
@@ -64,6 +65,7 @@ class GcLooks:
             ObjectHash(key): body for key, body in inventory.indexes.items()
         }
         self._needs: Final[dict[ObjectHash, RefsNeeds]] = {}
+        self._leases: Final = inventory.leases
         self._session_bodies: Final = {item.hash: item.body for item in inventory.sessions.values()}
         self._packlists: Final[dict[ObjectHash, Packlist]] = {}
         self._positions: Final[dict[SessionId, dict[int, PackId]]] = {}
@@ -149,6 +151,7 @@ class GcLooks:
             packs=owners,
             sessions=frozenset(sessions),
             quiet=quiet,
+            being_read=gc_plan.points_being_read(self._leases, quiet),
         )
 
     def owner(self, pack_id: PackId) -> SessionId | None:

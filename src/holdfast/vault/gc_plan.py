@@ -35,7 +35,8 @@ class GcView:
     """One look at what gc decides on.
 
     *packs* have the session that wrote them, None where nobody can tell. *quiet* are the sessions
-    that have ended, or are known to be dead, or have been silent for long enough.
+    that have ended, or are known to be dead, or have been silent for long enough. *being_read* are
+    the points of readers that are not quiet.
     """
 
     points: Mapping[PointId, Point]
@@ -44,6 +45,7 @@ class GcView:
     packs: Mapping[PackId, SessionId | None]
     sessions: frozenset[SessionId]
     quiet: frozenset[SessionId]
+    being_read: frozenset[PointId] = frozenset()
 
     def is_quiet(self, session_id: SessionId) -> bool:
         """Tell whether nobody works in a session any more: one that is gone, nobody does."""
@@ -57,7 +59,12 @@ def half_forgotten(points: Collection[PointId], forgets: Iterable[Forget]) -> fr
 
 
 def orphan_refs(view: GcView) -> frozenset[ObjectHash]:
-    """Return refs without a point (G4), those left out that a session may be about to use."""
+    """Return refs without a point (G4), those left out that a session may be about to use.
+
+    None while somebody reads a point that is gone: which refs were its own, nobody can tell.
+    """
+    if not view.being_read <= view.points.keys():
+        return frozenset()
     pointed = {point.refs_hash for point in view.points.values()}
     return frozenset(
         refs for refs in view.refs.keys() - pointed if view.is_quiet(view.refs_owner[refs])
@@ -118,6 +125,14 @@ def quiet_sessions(
     """
     ended = {session for session, numbers in leases.items() if numbers[max(numbers)].ended}
     return frozenset((ended | set(known_dead) | set(silent)) & {*leases, *sessions})
+
+
+def points_being_read(
+    leases: Mapping[SessionId, Mapping[int, Lease]], quiet: Collection[SessionId]
+) -> frozenset[PointId]:
+    """Return the points that the last leases of sessions that are not *quiet* name: readers'."""
+    last = (numbers[max(numbers)] for session, numbers in leases.items() if session not in quiet)
+    return frozenset(lease.point for lease in last if lease.point is not None)
 
 
 # --- the index ------------------------------------------------------------------------------------

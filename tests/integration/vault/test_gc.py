@@ -31,6 +31,7 @@ from holdfast.vault.check_errors import UpkeepRefusedError
 from holdfast.vault.errors import DAMAGED_TOMBSTONE_HINT, DamagedObjectError
 from holdfast.vault.gc import GcResult, Patience, apply_gc, plan_gc
 from holdfast.vault.inventory import read_inventory
+from holdfast.vault.leases import LeaseKeeper
 from holdfast.vault.objects import parse
 from holdfast.vault.report import ProblemKind
 from holdfast.vault.verify import verify
@@ -243,6 +244,44 @@ def test_a_session_known_to_be_dead_is_collected_at_once(rich: RichVault, tmp_pa
 
     assert result.waited_seconds == 0
     check_clean(rich)
+
+
+def test_what_somebody_reads_stays_until_the_reading_ends(rich: RichVault) -> None:
+    """Also after the point was forgotten: a restore that runs for hours comes to its end."""
+    run_gc(rich)
+    session_id = SessionId(b"reader".ljust(16, b"."))
+    lease = LeaseKeeper(
+        rich.objects(),
+        session_id,
+        writer_id=None,
+        sign=rich.vault.readable().maintainer.sign,
+        point=rich.points[0],
+    )
+    lease.begin()
+    forget(rich.vault, rich.points[0])
+    plan = plan_gc(rich.objects())
+    meanwhile = run_gc(rich, patience=Patience())
+    lease.end(None)
+    afterwards = run_gc(rich)
+
+    assert (plan.refs, plan.packs, plan.spared_sessions) == (0, 0, (session_id,))
+    assert (meanwhile.refs, meanwhile.packs, meanwhile.spared_sessions) == (0, 0, (session_id,))
+    assert afterwards.refs == 1
+    assert afterwards.packs > 0
+    check_clean(replace(rich, points=rich.points[1:]))
+
+
+def test_a_reader_of_what_is_there_keeps_nothing_else(rich: RichVault) -> None:
+    lease = LeaseKeeper(
+        rich.objects(),
+        SessionId(b"reader".ljust(16, b".")),
+        writer_id=None,
+        sign=rich.vault.readable().maintainer.sign,
+        point=rich.points[0],
+    )
+    lease.begin()
+
+    assert run_gc(rich, patience=Patience()).packs > 0
 
 
 def test_listings_that_are_behind_are_waited_for(tmp_path: Path) -> None:
