@@ -67,10 +67,6 @@ from holdfast.keys.writers import (
 )
 
 MAIN_GROUP: Final = "main"
-ALL_CLASSES: Final = (
-    WriterClass.WRITER | WriterClass.MAINTAINER | WriterClass.ATTESTER | WriterClass.SCRUBBER
-)
-
 _GROUP_ID_BYTES: Final = 16
 _NONCE_BYTES: Final = 32
 
@@ -95,12 +91,13 @@ def new_vault(
     ways_in: Sequence[WayIn],
     clock: Clock,
     random: Random,
-    reuse: ReuseRule = ReuseRule.GROUP,
+    reuse: ReuseRule = ReuseRule.ATTESTED,
 ) -> Change:
     """Make a vault: vault object, slots, statement 0 with one group, ``main``.
 
     Suite, sizes and rules are those of *template*; its key and nonce are replaced. A vault of the
-    suite ``none`` has one open way in, all others have no open one.
+    suite ``none`` has one open way in, all others have no open one. By default a writer relies on
+    packs of others only once somebody who reads has attested them: they may not hold what they say.
 
     Raises:
         KeyRequestError: the ways in do not go with the suite.
@@ -270,10 +267,13 @@ def new_writer(
     clock: Clock,
     random: Random,
     group_id: GroupId | None = None,
-    writer_class: WriterClass = ALL_CLASSES,
+    writer_class: WriterClass = WriterClass.WRITER,
     expiry: int = 0,
 ) -> NewObject:
     """Make *writer* a writer, by default in the vault's only group; no statement is needed.
+
+    By default it may write restore points and nothing else: whoever steals its key can neither drop
+    any nor say which packs are gone.
 
     Raises:
         KeyRequestError: there is no such group, or several and none was named, or *ring* is not

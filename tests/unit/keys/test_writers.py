@@ -9,11 +9,19 @@ from holdfast.base.ids import SessionId
 from holdfast.base.secrets import Secret
 from holdfast.crypto.signatures import verify
 from holdfast.crypto.suites import SUITES
-from holdfast.format.frames import KIND_SESSION, build, object_hash, parse, signed_message
+from holdfast.format.frames import (
+    KIND_SESSION,
+    KIND_WRITER,
+    build,
+    object_hash,
+    parse,
+    signed_message,
+)
 from holdfast.format.names import writer_name
 from holdfast.format.packs import EPOCHS_LIMIT, PackHeader
 from holdfast.format.session import Session, SessionKind
-from holdfast.format.writer import WriterClass
+from holdfast.format.statement import ReuseRule
+from holdfast.format.writer import WriterCertificate, WriterClass
 from holdfast.keys.changes import new_writer, rotate
 from holdfast.keys.errors import (
     CertificateError,
@@ -281,3 +289,14 @@ def test_a_session_of_a_later_epoch_does_not_open() -> None:
 
     with pytest.raises(UnknownEpochError):
         old.session_keys(session)
+
+
+def test_a_new_vault_lets_nobody_rely_on_what_others_say() -> None:
+    """Its writers write points and nothing else, and reuse what is attested."""
+    house = Household()
+    house.new_writer()
+    (data,) = house.certificates.values()
+    body = WriterCertificate.from_body(parse(KIND_WRITER, data).body)
+
+    assert body.writer_class == WriterClass.WRITER
+    assert [group.reuse for group in house.chain.current.body.groups] == [ReuseRule.ATTESTED]
