@@ -328,6 +328,23 @@ def test_a_statement_is_settled_when_no_other_lies_beside_it() -> None:
     assert winner.read().settled == winner.chain.current.seen
 
 
+def test_a_statement_that_began_an_epoch_is_settled_whatever_lies_beside_it() -> None:
+    """Whoever lost his way in by it may put one that loses, and wait with the one that wins."""
+    for number in range(20):
+        house = Household(seed=f"rotated {number}")
+        other = house.copy()
+        house.rotate()
+        other.add(key_file())
+        if house.chain.current.hash < other.chain.current.hash:
+            break
+    house.objects |= other.statements
+
+    chain = house.read()
+
+    assert len(chain.beaten) == 1
+    assert chain.settled == chain.current.seen
+
+
 def test_what_follows_the_statement_that_lost_is_lost_too() -> None:
     """A longer branch does not win against the lower hash."""
     house = Household()

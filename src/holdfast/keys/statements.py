@@ -139,16 +139,22 @@ class KeyChain:
 
     @property
     def settled(self) -> SeenStatement | None:
-        """What to remember: the highest statement that no other one lies beside; None if none is.
+        """What to remember: the highest statement that began an epoch, or that none lies beside.
 
         Of two that were made at the same moment some clients see only one at first. Who remembers
-        neither takes the other for no attack.
+        neither takes the other for no attack. One that began an epoch is remembered all the same:
+        it took the authority away from somebody, who could else put another one beside it, and so
+        keep the way open for a third that brings him back.
         """
         contested = {link.body.predecessor for link in self.beaten}
         for link in reversed(self.links):
-            if link.body.predecessor not in contested:
+            if link.body.predecessor not in contested or self._begins_epoch(link):
                 return link.seen
         return None
+
+    def _begins_epoch(self, link: Link) -> bool:
+        number = link.body.number
+        return number > 0 and link.body.epoch != self.links[number - 1].body.epoch
 
     @property
     def epoch(self) -> int:
