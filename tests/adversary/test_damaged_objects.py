@@ -29,7 +29,7 @@ from holdfast.format.session import Packlist, Session
 from holdfast.format.tables import Body
 from holdfast.format.writer import WriterCertificate
 from holdfast.vault.errors import DamagedObjectError
-from holdfast.vault.inventory import read_inventory
+from holdfast.vault.inventory_reading import read_inventory
 from holdfast.vault.objects import ObjectStore, parse
 from holdfast.vault.pack_looks import PackLook
 from holdfast.vault.relations import Relations

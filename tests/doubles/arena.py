@@ -31,7 +31,8 @@ from holdfast.operations.point_reader import open_point
 from holdfast.recovery.files import FileRestore, RestoreWish
 from holdfast.storage.address import open_backend
 from holdfast.vault.local import LocalFolders
-from holdfast.vault.points import RestorePoint, load_points
+from holdfast.vault.point_loading import load_points
+from holdfast.vault.points import RestorePoint
 from holdfast.vault.repository import open_repository
 from holdfast.vault.states import ClosedVault, ReadableVault
 

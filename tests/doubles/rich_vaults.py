@@ -17,7 +17,7 @@ from holdfast.keys.unlockers import PasswordUnlocker
 from holdfast.storage.interface import StorageBackend
 from holdfast.vault.forget import apply_forget, plan_forget
 from holdfast.vault.objects import ObjectStore
-from holdfast.vault.points import load_points
+from holdfast.vault.point_loading import load_points
 
 SECOND_PASSWORD = "battery staple"
 

@@ -44,7 +44,8 @@ from holdfast.vault.gc_apply import GcResult, Patience
 from holdfast.vault.index_cache import opened_index
 from holdfast.vault.local import LocalFolders, WriterKey
 from holdfast.vault.objects import ObjectStore
-from holdfast.vault.points import RestorePoint, load_points
+from holdfast.vault.point_loading import load_points
+from holdfast.vault.points import RestorePoint
 from holdfast.vault.publishing import SourceDescription
 from holdfast.vault.reading import pump
 from holdfast.vault.report import Report

@@ -24,7 +24,7 @@ from holdfast.vault.blind import blind_verify
 from holdfast.vault.check import check
 from holdfast.vault.errors import MissingObjectError, NoRepositoryError
 from holdfast.vault.objects import ObjectStore
-from holdfast.vault.points import load_points
+from holdfast.vault.point_loading import load_points
 from holdfast.vault.report import Report
 from holdfast.vault.repository import Repository, open_repository
 from holdfast.vault.states import ClosedVault, ReadableVault

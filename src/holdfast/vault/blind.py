@@ -11,7 +11,8 @@ from holdfast.vault.contradictions import (
     garbage,
     notes,
 )
-from holdfast.vault.inventory import Finding, Inventory, counted, read_inventory
+from holdfast.vault.inventory import Finding, Inventory, counted
+from holdfast.vault.inventory_reading import read_inventory
 from holdfast.vault.local import KnownVault
 from holdfast.vault.objects import ObjectStore
 from holdfast.vault.pack_looks import PackLook, PackLooks, look_at_packs

@@ -10,7 +10,8 @@ from itertools import pairwise
 from holdfast.base.ids import PackId, PointId, SeriesId, SessionId, WriterId
 from holdfast.format import names
 from holdfast.format.point import Point
-from holdfast.vault.inventory import Finding, Inventory
+from holdfast.vault import index_rules
+from holdfast.vault.inventory import NOT_HANDED_OUT, Finding, Inventory
 from holdfast.vault.local import KnownVault
 from holdfast.vault.relations import Relations
 from holdfast.vault.report import ProblemKind
@@ -30,6 +31,7 @@ def find_contradictions(relations: Relations) -> Iterator[Finding]:
     yield from _sessions(relations.inventory)
     yield from _points(relations)
     yield from _series(relations.inventory)
+    yield from _forgets(relations.inventory)
     yield from _packlists(relations)
     yield from _packs(relations)
 
@@ -37,21 +39,30 @@ def find_contradictions(relations: Relations) -> Iterator[Finding]:
 def find_missing_needs(relations: Relations) -> Iterator[Finding]:
     """Say what is missing of that which tells what points need, and so what a gc may take.
 
-    A gap in the counters of a series is none of it: it ends at a point that somebody names or that
-    was dropped, and what nobody can name nobody can accept the loss of.
+    A pack that is needed and that no index object names, or one drops, is part of it: a gc would
+    make that last. A gap in the counters of a series is none of it: it ends at a point that
+    somebody names or that was dropped, and what nobody can name nobody can accept the loss of.
     """
+    if relations.disputes:
+        return  # Nobody knows what refs mean: that is said instead, and a gc refuses for it.
     inventory = relations.inventory
     vault_id = inventory.vault_id
-    points = names.points_prefix(vault_id)
+    points, packs = names.points_prefix(vault_id), names.packs_prefix(vault_id)
     telling = (
         points,
         names.refs_prefix(vault_id),
         names.sessions_prefix(vault_id),
         names.packlists_prefix(vault_id),
+        names.indexes_prefix(vault_id),
     )
     for finding in (*_sessions(inventory), *_points(relations), *_series(inventory)):
-        if finding.kind is _MISSING and finding.name.startswith(telling) and finding.name != points:
+        is_missing = finding.kind is _MISSING and finding.name.startswith(telling)
+        is_dropped = finding.kind is not _MISSING and finding.name.startswith(packs)
+        if (is_missing and finding.name != points) or is_dropped:
             yield finding
+    for name in sorted(inventory.unreadable):
+        if name.startswith(telling):
+            yield Finding(name, _MISSING, NOT_HANDED_OUT)
 
 
 def find_vanished(inventory: Inventory, known: KnownVault) -> Iterator[Finding]:
@@ -62,10 +73,10 @@ def find_vanished(inventory: Inventory, known: KnownVault) -> Iterator[Finding]:
         name = names.statement_name(vault_id, known.statement.number, known.statement.hash)
         if name not in inventory.sizes:
             yield Finding(name, _MISSING, said)
-    forgotten = inventory.forgotten()
+    forgotten_in = inventory.forgotten_in()
     for head in known.heads.values():
         name = names.point_name(vault_id, head.point)
-        if name not in inventory.sizes and head.point not in forgotten:
+        if name not in inventory.sizes and forgotten_in.get(head.point, -1) < head.epoch:
             yield Finding(name, _MISSING, said)
 
 
@@ -191,7 +202,7 @@ def _points(relations: Relations) -> Iterator[Finding]:
         refs_name = names.refs_name(vault_id, point.refs_hash)
         refs = inventory.refs.get(point.refs_hash)
         lacks_refs = refs is None and refs_name not in inventory.sizes
-        if lacks_refs and _is_unfinished(inventory, point_id, point):
+        if lacks_refs and _was_given_up(inventory, point_id, point):
             continue
         for session_id in sorted({point.session_id, *point.sessions}):
             folder = names.sessions_prefix(vault_id, session_id)
@@ -234,19 +245,15 @@ def _needed_indexes(relations: Relations) -> Iterator[Finding]:
         yield Finding(name, _MISSING, f"No index object names needed packs of session {which}.")
 
 
-def _is_unfinished(inventory: Inventory, point_id: PointId, point: Point) -> bool:
-    """Tell whether nobody was ever told of the point: its refs were collected before the last look.
+def _was_given_up(inventory: Inventory, point_id: PointId, point: Point) -> bool:
+    """Tell whether the point's writer says that it made another one instead, or none.
 
-    Its session never said that it ended, or it ended with the point that it made instead; or its
-    writer slept before it put the point, and the session was collected meanwhile with all that it
-    had left.
+    Its refs were collected before its last look (G1), so nobody was ever told of it. Only the
+    word of its own writer counts: every other absence of refs is a loss.
     """
-    session_id = point.session_id
-    leases = inventory.leases.get(session_id)
-    if not leases:
-        return session_id not in inventory.sessions and session_id not in inventory.packlists
-    last = leases[max(leases)]
-    return not last.ended or last.point != point_id
+    leases = inventory.leases.get(point.session_id, {})
+    own = [number for number, lease in leases.items() if lease.writer_id == point.writer_id]
+    return bool(own) and leases[max(own)].ended and leases[max(own)].point != point_id
 
 
 def _needed_packs(relations: Relations, point: Point) -> Iterator[Finding]:
@@ -265,7 +272,18 @@ def _needed_packs(relations: Relations, point: Point) -> Iterator[Finding]:
         if pack_id not in inventory.packs:
             yield Finding(name, _MISSING, "A restore point needs it.")
         elif pack_id in relations.dropped:
-            yield Finding(name, ProblemKind.CONTRADICTION, "It is needed, and the index drops it.")
+            detail = f"It is needed, and {_dropping(relations, pack_id)} drops it."
+            yield Finding(name, ProblemKind.CONTRADICTION, detail)
+
+
+def _dropping(relations: Relations, pack_id: PackId) -> str:
+    """Name the index objects that say of a pack that it is gone."""
+    vault_id = relations.inventory.vault_id
+    return " and ".join(
+        f"'{names.index_name(vault_id, body.group_id, index_id)}'"
+        for index_id, body in sorted(relations.active.items())
+        if any(drop.pack_id == pack_id for drop in index_rules.drops(body))
+    )
 
 
 def _by_series(
@@ -318,6 +336,23 @@ def _series(inventory: Inventory) -> Iterator[Finding]:
                     f" {writer.hex()} are gone, and no forget names them."
                 )
                 yield Finding(names.points_prefix(vault_id), _MISSING, detail)
+
+
+def _forgets(inventory: Inventory) -> Iterator[Finding]:
+    """Look for forgets that keys from before a rotation signed, of points from after it."""
+    for name, forget in sorted(inventory.forgets.items()):
+        late = [
+            item.point
+            for item in forget.points
+            if inventory.epoch_of(item.point) > inventory.forget_epochs[name]
+        ]
+        for point in late[:1]:
+            detail = (
+                f"It names restore point {point.hex()}, which was made under later keys than those"
+                " that signed it, and does not count for it."
+            )
+            object_name = names.forget_name(inventory.vault_id, name)
+            yield Finding(object_name, ProblemKind.CONTRADICTION, detail)
 
 
 def _packlists(relations: Relations) -> Iterator[Finding]:

@@ -80,7 +80,7 @@ def plan_gc(
     quiet = quiet_in(inventory, patience)
     looks = GcLooks(objects, inventory, wait=lambda: None, quiet=quiet)
     view = looks.view(quiet)
-    forgotten = gc_plan.half_forgotten(view.points, inventory.forgets.values())
+    forgotten = inventory.half_forgotten()
     view = replace(
         view, points={key: body for key, body in view.points.items() if key not in forgotten}
     )
@@ -101,7 +101,12 @@ def plan_gc(
         pack_bytes=sum(inventory.packs[pack] for pack in packs if pack in inventory.packs),
         sessions=len(sessions),
         strays=len(
-            gc_plan.stray_sessions(inventory.leases, inventory.packlists, inventory.sessions, quiet)
+            gc_plan.stray_sessions(
+                inventory.leases,
+                inventory.packlists,
+                {*inventory.sessions, *(point.session_id for point in view.points.values())},
+                quiet,
+            )
         ),
         tombstones=len(inventory.tombstones),
         index_objects=_index_objects(looks, inventory.indexes, packs, sessions),

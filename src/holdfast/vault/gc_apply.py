@@ -237,7 +237,7 @@ class GcRun:
 
     def _finish_forgetting(self, looks: GcLooks, inventory: Inventory) -> None:
         """Delete points that somebody forgot and did not come to delete (W3)."""
-        for point in sorted(gc_plan.half_forgotten(inventory.points, inventory.forgets.values())):
+        for point in sorted(inventory.half_forgotten()):
             gone = looks.delete(names.point_name(self._objects.vault_id, point))
             self._count(points=gone)
 
@@ -249,8 +249,8 @@ class GcRun:
         self._progress("refs")
         own = self._mark(refs=orphans)
         self._wait()
-        pointed = {point.refs_hash for point in looks.points().values()}
-        for refs in sorted(orphans - pointed):
+        # Whoever has begun to read a point that is gone by now is seen here, too.
+        for refs in sorted(orphans & gc_plan.orphan_refs(looks.view(quiet))):
             gone = looks.delete(names.refs_name(self._objects.vault_id, refs))
             self._count(refs=gone)
         self._lift(looks, own)
@@ -438,8 +438,10 @@ class GcRun:
         self, looks: GcLooks, quiet: frozenset[SessionId], inventory: Inventory
     ) -> frozenset[SessionId]:
         """Return session ids that only packlists or leases still speak of, and nobody uses."""
+        # The last lease of a point's session may say that the point was given up.
+        needed = {point.session_id for point in looks.points().values()}
         return gc_plan.stray_sessions(
-            inventory.leases, inventory.packlists, looks.sessions(), quiet
+            inventory.leases, inventory.packlists, {*looks.sessions(), *needed}, quiet
         )
 
     def _delete_packlists(self, looks: GcLooks, session_id: SessionId) -> None:

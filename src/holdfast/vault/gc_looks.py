@@ -4,18 +4,18 @@ Objects never change, so only what is new to a look is read and its signature ch
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, TypeVar
 
-from holdfast.base.errors import HoldfastError, IntegrityError
+from holdfast.base.errors import HoldfastError, IntegrityError, SignatureError
 from holdfast.base.ids import IndexId, ObjectHash, PackId, PointId, SessionId
 from holdfast.format import frames, names
 from holdfast.format.index_body import IndexBody
 from holdfast.format.packs import PackHeader, header_bytes
 from holdfast.format.point import Point, Refs
-from holdfast.format.session import Packlist, Session
+from holdfast.format.session import Lease, Packlist, Session
 from holdfast.format.tables import Body
 from holdfast.storage.errors import ObjectMissingError
-from holdfast.vault import gc_plan
 from holdfast.vault.attribution import check_attributed
 from holdfast.vault.check_errors import UpkeepRefusedError
 from holdfast.vault.errors import (
@@ -65,7 +65,6 @@ class GcLooks:
             ObjectHash(key): body for key, body in inventory.indexes.items()
         }
         self._needs: Final[dict[ObjectHash, RefsNeeds]] = {}
-        self._leases: Final = inventory.leases
         self._session_bodies: Final = {item.hash: item.body for item in inventory.sessions.values()}
         self._packlists: Final[dict[ObjectHash, Packlist]] = {}
         self._positions: Final[dict[SessionId, dict[int, PackId]]] = {}
@@ -151,8 +150,28 @@ class GcLooks:
             packs=owners,
             sessions=frozenset(sessions),
             quiet=quiet,
-            being_read=gc_plan.points_being_read(self._leases, quiet),
+            being_read=self.being_read(quiet),
         )
+
+    def being_read(self, quiet: frozenset[SessionId]) -> frozenset[PointId]:
+        """Return the points that readers read now, those left out that are *quiet*."""
+        sessions = self.sessions()
+        last: dict[SessionId, tuple[int, str]] = {}
+        for listed in self._listed(frames.KIND_LEASE):
+            session_id, number = listed.parsed.session_id, listed.parsed.number
+            # A writer's lease names no point before it ends.
+            if session_id is None or number is None or session_id in {*quiet, *sessions}:
+                continue
+            last[session_id] = max(last.get(session_id, (-1, "")), (number, listed.name))
+        found = set()
+        for _, name in last.values():
+            # What cannot be believed is no reader's, and leases are advice.
+            with suppress(IntegrityError, SignatureError):
+                loaded = self._objects.load(name, Lease)
+                check_attributed(self._verifier, self.vault_id, loaded)
+                if loaded.body.point is not None and not loaded.body.ended:
+                    found.add(loaded.body.point)
+        return frozenset(found)
 
     def owner(self, pack_id: PackId) -> SessionId | None:
         """Return the session that wrote a pack, from its header if need be; None if it has none."""

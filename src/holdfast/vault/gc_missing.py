@@ -12,10 +12,12 @@ from holdfast.vault.blind import vanished
 from holdfast.vault.check_errors import UpkeepRefusedError
 from holdfast.vault.contradictions import find_missing_needs
 from holdfast.vault.gc_looks import check_understood
-from holdfast.vault.inventory import Finding, Inventory, read_inventory
+from holdfast.vault.inventory import Finding, Inventory
+from holdfast.vault.inventory_reading import read_inventory
 from holdfast.vault.local import KnownVault
 from holdfast.vault.objects import ObjectStore
 from holdfast.vault.relations import Relations
+from holdfast.vault.report import ProblemKind
 
 _NAMED_AT_ONCE: Final = 5
 
@@ -51,8 +53,15 @@ def take_whole_inventory(objects: ObjectStore, known: KnownVault | None) -> Inve
         return inventory
     touched = sorted({point for name in left for point in relations.touched(name)})
     more = "" if len(left) == 1 else f" So {_are(len(left) - 1)}."
+    first = again[left[0]]
+    if first.kind is not ProblemKind.MISSING:
+        raise UpkeepRefusedError(
+            f"'{first.name}' cannot be told from what may go: {first.detail}{more}",
+            hint="Nothing was deleted. Without the object that says so all may be well: move it to"
+            " a safe place outside the repository, and run 'holdfast check'.",
+        )
     raise UpkeepRefusedError(
-        f"'{left[0]}' is missing, so nobody can say what is needed: {again[left[0]].detail}{more}",
+        f"'{first.name}' is missing, so nobody can say what is needed: {first.detail}{more}",
         hint="Nothing was deleted. Put what is missing back from a copy of the repository."
         f" {_way_out(touched)}",
     )
@@ -66,7 +75,9 @@ def _missing(
     found = {finding.name: finding for finding in seen if finding.name.startswith(points)}
     for finding in find_missing_needs(relations):
         # A listing may lag, a name does not (G7). Of a folder there is no name to ask for.
-        if names.parse_name(finding.name) is None or not objects.exists(finding.name):
+        is_object = names.parse_name(finding.name) is not None
+        is_missing = finding.kind is ProblemKind.MISSING
+        if not (is_missing and is_object and objects.exists(finding.name)):
             found.setdefault(finding.name, finding)
     return found
 

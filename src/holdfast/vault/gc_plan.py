@@ -10,7 +10,6 @@ from typing import Final
 
 from holdfast.base.ids import IndexId, ObjectHash, PackId, PointId, SessionId
 from holdfast.format.index_body import Drop, IndexBody
-from holdfast.format.maintenance import Forget
 from holdfast.format.point import Point
 from holdfast.format.session import Lease
 from holdfast.vault import index_rules
@@ -50,12 +49,6 @@ class GcView:
     def is_quiet(self, session_id: SessionId) -> bool:
         """Tell whether nobody works in a session any more: one that is gone, nobody does."""
         return session_id in self.quiet or session_id not in self.sessions
-
-
-def half_forgotten(points: Collection[PointId], forgets: Iterable[Forget]) -> frozenset[PointId]:
-    """Return points that a forget names and that are still there: somebody died in between."""
-    named = {item.point for forget in forgets for item in forget.points}
-    return frozenset(named & set(points))
 
 
 def orphan_refs(view: GcView) -> frozenset[ObjectHash]:
@@ -125,14 +118,6 @@ def quiet_sessions(
     """
     ended = {session for session, numbers in leases.items() if numbers[max(numbers)].ended}
     return frozenset((ended | set(known_dead) | set(silent)) & {*leases, *sessions})
-
-
-def points_being_read(
-    leases: Mapping[SessionId, Mapping[int, Lease]], quiet: Collection[SessionId]
-) -> frozenset[PointId]:
-    """Return the points that the last leases of sessions that are not *quiet* name: readers'."""
-    last = (numbers[max(numbers)] for session, numbers in leases.items() if session not in quiet)
-    return frozenset(lease.point for lease in last if lease.point is not None)
 
 
 # --- the index ------------------------------------------------------------------------------------

@@ -311,6 +311,8 @@ class SeenHead:
 
     counter: int
     point: PointId
+    epoch: int = 0
+    """Of the keys that it was made under: a forget of an earlier epoch does not explain its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,7 +477,7 @@ def _vault_to(vault: KnownVault) -> dict[str, Any]:
         "addresses": list(vault.addresses),
         "statement": None if statement is None else [statement.number, statement.hash.hex()],
         "heads": [
-            [writer.hex(), series.hex(), head.counter, head.point.hex()]
+            [writer.hex(), series.hex(), head.counter, head.point.hex(), head.epoch]
             for (writer, series), head in sorted(vault.heads.items())
         ],
     }
@@ -493,9 +495,10 @@ def _vault_from(item: Mapping[str, Any]) -> KnownVault:
         else SeenStatement(int(statement[0]), ObjectHash(_unhex(statement[1], 32))),
         {
             (WriterId(_unhex(writer, 16)), SeriesId(_unhex(series, 16))): SeenHead(
-                int(counter), PointId(_unhex(point, 32))
+                int(counter), PointId(_unhex(point, 32)), *map(int, epoch)
             )
-            for writer, series, counter, point in item["heads"]
+            # Files of earlier releases say nothing of the epoch.
+            for writer, series, counter, point, *epoch in item["heads"]
         },
     )
 

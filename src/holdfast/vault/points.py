@@ -1,27 +1,22 @@
-"""Restore points: listed, verified, opened, chained, chosen (vault-format.md 5.10)."""
+"""Restore points as values: chained, in doubt, chosen (vault-format.md 5.10)."""
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from holdfast.base.errors import HoldfastError, KeysError
-from holdfast.base.ids import ObjectHash, PointId, SeriesId, WriterId
-from holdfast.format import frames, names
-from holdfast.format.errors import FormatError
-from holdfast.format.maintenance import Forget, ForgottenPoint
-from holdfast.format.point import Point, PointRecord, Refs
+from holdfast.base.ids import PointId, SeriesId, WriterId
+from holdfast.format.maintenance import ForgottenPoint
+from holdfast.format.point import Point, PointRecord
 from holdfast.vault.errors import (
     AmbiguousPointError,
-    DamagedObjectError,
     NoSuchPointError,
     PointsInDoubtError,
     PointUnreadableError,
 )
 from holdfast.vault.local import SeenHead, SeriesKey
-from holdfast.vault.objects import Loaded
-from holdfast.vault.states import ReadableVault, Vault
 
 SHORTEST_PREFIX: Final = 4
 LATEST: Final = "latest"
@@ -39,6 +34,7 @@ class RestorePoint:
     """A restore point whose writer's signature holds.
 
     *record* is what it says to those who can open it; *unreadable* says why it is not there.
+    *epoch* is that of the keys that it was made under.
     """
 
     id: PointId
@@ -48,6 +44,7 @@ class RestorePoint:
     has_refs: bool
     record: PointRecord | None = None
     unreadable: HoldfastError | None = None
+    epoch: int = 0
 
     @property
     def refs_name(self) -> str:
@@ -139,7 +136,8 @@ class PointList:
     making or removing was cut short): they count for the chain only. *gone* are heads that this
     machine has seen and that nobody dropped, as far as it was asked. *lost* are all points that are
     gone, nobody dropped, and whose id is known: these heads, and predecessors of what is known.
-    *bereft* are those of the incomplete ones that were whole once, as far as it was asked.
+    *bereft* are those of the incomplete ones that their writer did not give up, as far as it was
+    asked: they were whole once. *forgotten_in* has the newest epoch that dropped each point.
     """
 
     points: tuple[RestorePoint, ...]
@@ -149,6 +147,7 @@ class PointList:
     gone: Mapping[SeriesKey, SeenHead] = field(default_factory=dict)
     lost: Mapping[PointId, ForgottenPoint] = field(default_factory=dict)
     bereft: tuple[RestorePoint, ...] = ()
+    forgotten_in: Mapping[PointId, int] = field(default_factory=dict)
 
     def series(self) -> list[Series]:
         """Return every series with a point that is stored, visible or not."""
@@ -162,7 +161,14 @@ class PointList:
 
     def heads(self) -> dict[SeriesKey, SeenHead]:
         """Return the newest stored point of every series."""
-        return {item.key: SeenHead(item.head.body.counter, item.head.id) for item in self.series()}
+        return {
+            item.key: SeenHead(item.head.body.counter, item.head.id, item.head.epoch)
+            for item in self.series()
+        }
+
+    def dropped(self, head: SeenHead) -> bool:
+        """Tell whether a head was dropped on purpose, under its keys or later ones."""
+        return self.forgotten_in.get(head.point, -1) >= head.epoch
 
     def vanished(self, seen: Mapping[SeriesKey, SeenHead]) -> dict[SeriesKey, SeenHead]:
         """Return those of *seen* that are neither stored nor forgotten on purpose."""
@@ -170,12 +176,12 @@ class PointList:
         return {
             key: head
             for key, head in seen.items()
-            if head.point not in stored and head.point not in self.forgotten
+            if head.point not in stored and not self.dropped(head)
         }
 
     def forgotten_heads(self, seen: Mapping[SeriesKey, SeenHead]) -> dict[SeriesKey, SeenHead]:
         """Return those of *seen* that were forgotten on purpose."""
-        return {key: head for key, head in seen.items() if head.point in self.forgotten}
+        return {key: head for key, head in seen.items() if self.dropped(head)}
 
     def select(
         self, text: str, *, source: str | None = None, host: str | None = None
@@ -338,76 +344,6 @@ class PointList:
                 yield f"'{point.name}' cannot be read: {point.unreadable.message}"
 
 
-def load_points(vault: Vault, *, with_forgets: bool = True) -> PointList:
-    """List, verify and, where the vault is readable, open all restore points.
-
-    What cannot be believed is listed among the problems; nothing else of it is used.
-
-    Raises:
-        StorageError: the storage did not answer.
-    """
-    vault.verifier.expect_sessions()
-    listing = vault.objects.list(frames.KIND_POINT)
-    # After the points, which rely on them: one that is made right now has its refs for longer.
-    refs = {listed.hash for listed in vault.objects.list(frames.KIND_REFS)}
-    problems: list[PointProblem] = []
-    points: list[RestorePoint] = []
-    for listed in listing:
-        try:
-            loaded = vault.objects.load(listed.name, Point)
-            vault.verifier.check_point(loaded)
-        except HoldfastError as error:
-            _note(problems, listed.name, error, PointId(listed.hash))
-            continue
-        points.append(_opened(vault, loaded, refs))
-    forgotten = load_forgotten(vault, problems) if with_forgets else {}
-    points = _in_order(points)
-    return PointList(
-        tuple(point for point in points if point.has_refs),
-        # Of one that was dropped since it was listed, the refs may be gone by now.
-        tuple(point for point in points if not point.has_refs and point.id not in forgotten),
-        forgotten,
-        tuple(problems),
-    )
-
-
-def load_forgotten(
-    vault: Vault, problems: list[PointProblem] | None = None
-) -> dict[PointId, ForgottenPoint]:
-    """Return every point that was dropped on purpose, as maintainers have signed it.
-
-    Raises:
-        HoldfastError: a forget cannot be believed, and nobody collects *problems*.
-    """
-    found: dict[PointId, ForgottenPoint] = {}
-    for listed in vault.objects.list(frames.KIND_FORGET):
-        try:
-            loaded = vault.objects.load(listed.name, Forget)
-            vault.verifier.check_maintained(loaded)
-        except HoldfastError as error:
-            if problems is None:
-                raise
-            _note(problems, listed.name, error)
-            continue
-        found.update({item.point: item for item in loaded.body.points})
-    return found
-
-
-def load_refs(vault: Vault, point: RestorePoint) -> Loaded[Refs]:
-    """Return the verified refs of a point.
-
-    Raises:
-        MissingObjectError, DamagedObjectError, SignatureError: they cannot be had or believed.
-    """
-    loaded = vault.objects.load(names.refs_name(vault.vault_id, point.body.refs_hash), Refs)
-    vault.verifier.check_of_session(loaded)
-    sessions = tuple(item.session_id for item in loaded.body.sessions)
-    outside = (loaded.body.session_id, loaded.body.writer_id, sessions)
-    if outside != (point.body.session_id, point.body.writer_id, point.body.sessions):
-        raise DamagedObjectError(f"'{loaded.name}' does not belong to the point that names it.")
-    return loaded
-
-
 def of_series(
     points: Iterable[RestorePoint], source: str | None, host: str | None
 ) -> list[RestorePoint]:
@@ -433,67 +369,6 @@ def of_series(
 def in_time(point: RestorePoint) -> tuple[int, int, PointId]:
     """Order points by the time that they stand for."""
     return point.time_ns, point.body.counter, point.id
-
-
-def record_context(vault: Vault, body: Point) -> bytes:
-    """Return what the sealed record of a point is bound to (5.10)."""
-    return b"".join(
-        (
-            b"point\0",
-            vault.vault_id,
-            body.writer_id,
-            body.session_id,
-            body.series_id,
-            body.counter.to_bytes(8, "big"),
-        )
-    )
-
-
-def _opened(vault: Vault, loaded: Loaded[Point], refs: Collection[ObjectHash]) -> RestorePoint:
-    record: PointRecord | None = None
-    unreadable: HoldfastError | None = None
-    if isinstance(vault, ReadableVault):
-        try:
-            record = _record(vault, loaded)
-        except HoldfastError as error:
-            unreadable = error
-    return RestorePoint(
-        PointId(loaded.hash),
-        loaded.name,
-        len(loaded.data),
-        loaded.body,
-        loaded.body.refs_hash in refs or _refs_exist(vault, loaded.body),
-        record,
-        unreadable,
-    )
-
-
-def _refs_exist(vault: Vault, body: Point) -> bool:
-    """Ask for refs by name: a listing may lag (G7), and without them a point does not count."""
-    return vault.objects.exists(names.refs_name(vault.vault_id, body.refs_hash))
-
-
-def _record(vault: ReadableVault, loaded: Loaded[Point]) -> PointRecord:
-    body = loaded.body
-    sessions = vault.verifier.sessions(body.session_id, body.writer_id)
-    content = vault.ring.open_in_session(
-        (item.body for item in sessions), record_context(vault, body), loaded.stored.attachment
-    )
-    try:
-        record = PointRecord.from_bytes(content)
-        record.check_against(vault.vault_id, body)
-    except FormatError as error:
-        raise DamagedObjectError(f"The record of '{loaded.name}': {error.message}") from error
-    return record
-
-
-def _note(
-    problems: list[PointProblem], name: str, error: HoldfastError, point: PointId | None = None
-) -> None:
-    """Keep an error of one object; one of the storage as such ends the listing."""
-    if error.retryable:
-        raise error
-    problems.append(PointProblem(name, error, point))
 
 
 def _bereft(point: RestorePoint) -> str:
@@ -543,7 +418,7 @@ def _latest(points: Sequence[RestorePoint], called: Mapping[SeriesKey, str]) -> 
     return max(newest.values(), key=in_time)
 
 
-def _in_order(points: Iterable[RestorePoint]) -> list[RestorePoint]:
+def in_order(points: Iterable[RestorePoint]) -> list[RestorePoint]:
     """Return *points*, the oldest first: by time, yet none of a series behind one that followed it.
 
     A clock may have been wrong once; within a series the signed counter tells the order.
@@ -578,7 +453,7 @@ def next_place(
     newest = max((point.body.counter for point in own), default=0)
     lowest_ids = sorted(point.id for point in own if point.body.counter == newest)
     places += [(newest, point_id) for point_id in lowest_ids[:1]]
-    if remembered is not None and remembered.point not in points.forgotten:
+    if remembered is not None and not points.dropped(remembered):
         places.append((remembered.counter, remembered.point))
     last = max(counter for counter, _ in places)
     # A stored point of the highest counter comes before one that is only remembered.

@@ -31,7 +31,7 @@ from holdfast.vault.errors import CollectedMeanwhileError
 from holdfast.vault.index_cache import IndexCache, IndexView, PackOwner, load_condemned
 from holdfast.vault.leases import LeaseKeeper
 from holdfast.vault.objects import ObjectStore
-from holdfast.vault.points import record_context
+from holdfast.vault.point_loading import record_context
 from holdfast.vault.session_packs import SessionPacks
 from holdfast.vault.states import Vault, WritableVault
 

@@ -10,14 +10,15 @@ from dataclasses import replace
 from itertools import count
 
 from holdfast.base.errors import HoldfastError, IntegrityError, SignatureError
-from holdfast.base.ids import PointId, SessionId
+from holdfast.base.ids import PointId, SessionId, WriterId
 from holdfast.format import frames, names
 from holdfast.format.maintenance import ForgottenPoint
 from holdfast.format.point import Point
 from holdfast.format.session import Lease
 from holdfast.vault.attribution import check_attributed
 from holdfast.vault.local import KnownVault, SeenHead, SeriesKey
-from holdfast.vault.points import PointList, RestorePoint, load_points
+from holdfast.vault.point_loading import load_points
+from holdfast.vault.points import PointList, RestorePoint
 from holdfast.vault.states import Vault
 
 
@@ -50,7 +51,7 @@ def see_points(vault: Vault, *, with_leases: bool = False) -> PointList:
         vault.machine.known.change(vault.vault_id, is_encrypted=vault.is_sealed, how=newer)
     if with_leases:
         lost |= _named_by_leases(vault, listed, lost)
-    bereft = tuple(point for point in listed.incomplete if not _is_unfinished(vault, point))
+    bereft = tuple(point for point in listed.incomplete if not _was_given_up(vault, point))
     return replace(listed, gone=gone, lost=lost, bereft=bereft)
 
 
@@ -74,9 +75,11 @@ def _lost(
         for key, head in gone.items()
     ]
     lost: dict[PointId, ForgottenPoint] = {}
+    # Of a head that is gone a forget may be there that does not count for it.
+    dropped = listed.forgotten.keys() - {head.point for head in gone.values()}
     while waiting:
         item = waiting.pop()
-        if item.point in stored or item.point in listed.forgotten or item.point in lost:
+        if item.point in stored or item.point in dropped or item.point in lost:
             continue
         if vault.objects.exists(names.point_name(vault.vault_id, item.point)):
             continue  # Damaged, or younger than the listing.
@@ -108,15 +111,12 @@ def _before(*bodies: Point) -> list[ForgottenPoint]:
     ]
 
 
-def _is_unfinished(vault: Vault, point: RestorePoint) -> bool:
-    """Tell whether nobody was ever told of a point without refs, as ``contradictions`` does."""
+def _was_given_up(vault: Vault, point: RestorePoint) -> bool:
+    """Tell whether its own writer says that it made another one, as ``contradictions`` does."""
     session_id = point.body.session_id
     numbers = _lease_numbers(vault, session_id).get(session_id, [])
-    last = _last_lease(vault, session_id, numbers)
-    if last is not None:
-        return not last.ended or last.point != point.id
-    kinds = (frames.KIND_SESSION, frames.KIND_PACKLIST)
-    return not any(vault.objects.list(kind, session_id=session_id) for kind in kinds)
+    last = _last_lease(vault, session_id, numbers, point.body.writer_id)
+    return last is not None and last.ended and last.point != point.id
 
 
 def _named_by_leases(
@@ -136,17 +136,16 @@ def _named_by_leases(
     for session_id, numbers in _lease_numbers(vault).items():
         if session_id not in sessions or session_id in with_point:
             continue
-        last = _last_lease(vault, session_id, numbers)
-        if last is None or not last.ended or last.point is None or last.writer_id is None:
-            continue
-        if last.point in known:
-            continue
-        if vault.objects.exists(names.point_name(vault.vault_id, last.point)):
-            continue  # Younger than the listing.
         with suppress(IntegrityError, SignatureError):
-            body = vault.verifier.session(session_id, last.writer_id).body
-            if body.series_id is not None:
-                found.append((body.time, last.point, (body.writer_id, body.series_id)))
+            for session in vault.verifier.sessions(session_id):
+                body = session.body
+                last = _last_lease(vault, session_id, numbers, body.writer_id)
+                if last is None or not last.ended or last.point is None or last.point in known:
+                    continue
+                if vault.objects.exists(names.point_name(vault.vault_id, last.point)):
+                    continue  # Younger than the listing.
+                if body.series_id is not None:
+                    found.append((body.time, last.point, (body.writer_id, body.series_id)))
     taken: defaultdict[SeriesKey, set[int]] = defaultdict(set)
     for point in stored:
         taken[point.series_key].add(point.body.counter)
@@ -170,8 +169,10 @@ def _lease_numbers(vault: Vault, session_id: SessionId | None = None) -> dict[Se
     return found
 
 
-def _last_lease(vault: Vault, session_id: SessionId, numbers: Iterable[int]) -> Lease | None:
-    """Return the last lease of a session that can be believed."""
+def _last_lease(
+    vault: Vault, session_id: SessionId, numbers: Iterable[int], writer_id: WriterId
+) -> Lease | None:
+    """Return the last lease of a session that its writer has signed."""
     for number in sorted(numbers, reverse=True):
         try:
             loaded = vault.objects.load(names.lease_name(vault.vault_id, session_id, number), Lease)
@@ -180,6 +181,7 @@ def _last_lease(vault: Vault, session_id: SessionId, numbers: Iterable[int]) -> 
             if error.retryable:
                 raise
             continue
-        if (loaded.body.session_id, loaded.body.number) == (session_id, number):
-            return loaded.body
+        body = loaded.body
+        if (body.session_id, body.number, body.writer_id) == (session_id, number, writer_id):
+            return body
     return None

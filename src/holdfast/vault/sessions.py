@@ -28,7 +28,8 @@ from holdfast.vault.index_cache import IndexCache, load_condemned, opened_index
 from holdfast.vault.leases import LeaseKeeper
 from holdfast.vault.local import KnownVault, SeenHead, SeriesKey
 from holdfast.vault.objects import ObjectStore, parse
-from holdfast.vault.points import PointList, load_points, next_place
+from holdfast.vault.point_loading import load_points
+from holdfast.vault.points import PointList, next_place
 from holdfast.vault.publishing import (
     Lost,
     NewSession,
@@ -155,7 +156,7 @@ class BackupSession:
                     "Upkeep took this backup for dead again and again.",
                     hint="Run the same command again; if it goes on, look at the machines' clocks.",
                 )
-            self._remember(points, seen, SeenHead(place.counter, point_id))
+            self._remember(points, seen, SeenHead(place.counter, point_id, self._vault.chain.epoch))
             return BackupResult(
                 point_id,
                 session_id,

@@ -251,6 +251,28 @@ class Verifier:
         ]
         self._check_signature(loaded, *keys)
 
+    def check_forget(self, loaded: Loaded[Forget]) -> int:
+        """Check a forget; return the newest epoch whose keys signed it.
+
+        It drops no point of a later epoch: whoever lost his way in by a rotation still has the
+        authority before it (5.11).
+        """
+        self.check_maintained(loaded)
+        (signature,) = loaded.stored.signatures
+        epochs = [
+            epoch
+            for epoch, key in self._chain.authority_keys.items()
+            if key == signature.public_key and loaded.body.writer_id is None
+        ]
+        if loaded.body.writer_id is not None:
+            epochs += [
+                item.body.epoch
+                for item in self.certificates_of(loaded.body.writer_id)
+                if item.body.signing_public_key == signature.public_key
+                and item.body.writer_class & WriterClass.MAINTAINER
+            ]
+        return max(epochs)
+
     def check_quarantine(self, loaded: Loaded[Any]) -> None:
         """Check a quarantine: a maintainer, a scrubber or an authority of the vault signed it."""
         keys = [

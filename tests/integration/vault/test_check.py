@@ -13,7 +13,7 @@ from holdfast.format.point import Point, Refs, SessionRuns
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.blind import blind_verify
 from holdfast.vault.check import NOT_READ, check
-from holdfast.vault.inventory import read_inventory
+from holdfast.vault.inventory_reading import read_inventory
 from holdfast.vault.relations import Relations
 from holdfast.vault.report import ProblemKind, Report
 from holdfast.vault.verify import verify

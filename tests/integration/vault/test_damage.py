@@ -13,7 +13,7 @@ from holdfast.storage.errors import StorageDeniedError, StorageUnavailableError
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.blind import blind_verify
 from holdfast.vault.check import check
-from holdfast.vault.inventory import read_inventory
+from holdfast.vault.inventory_reading import read_inventory
 from holdfast.vault.report import ProblemKind, Report
 from holdfast.vault.verify import verify
 

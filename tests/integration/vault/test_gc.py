@@ -30,7 +30,7 @@ from holdfast.vault.check import check
 from holdfast.vault.check_errors import UpkeepRefusedError
 from holdfast.vault.errors import DAMAGED_TOMBSTONE_HINT, DamagedObjectError
 from holdfast.vault.gc import GcResult, Patience, apply_gc, plan_gc
-from holdfast.vault.inventory import read_inventory
+from holdfast.vault.inventory_reading import read_inventory
 from holdfast.vault.leases import LeaseKeeper
 from holdfast.vault.objects import parse
 from holdfast.vault.report import ProblemKind
@@ -269,6 +269,33 @@ def test_what_somebody_reads_stays_until_the_reading_ends(rich: RichVault) -> No
     assert afterwards.refs == 1
     assert afterwards.packs > 0
     check_clean(replace(rich, points=rich.points[1:]))
+
+
+def test_whoever_begins_to_read_while_a_patient_gc_waits_is_seen(
+    rich: RichVault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the point is forgotten after that, while the gc still waits."""
+    die_in_backup(rich, tmp_path)
+    clock = rich.vault.machine.clock
+    lease = LeaseKeeper(
+        rich.objects(),
+        SessionId(b"reader".ljust(16, b".")),
+        writer_id=None,
+        sign=rich.vault.readable().maintainer.sign,
+        point=rich.points[0],
+    )
+
+    def meanwhile(seconds: float) -> None:
+        monkeypatch.undo()
+        lease.begin()
+        forget(rich.vault, rich.points[0])
+        clock.sleep(seconds)
+
+    refs = read_inventory(rich.objects()).points[rich.points[0]].refs_hash
+    monkeypatch.setattr(clock, "sleep", meanwhile)
+    run_gc(rich, patience=Patience(patience_seconds=180))
+
+    assert names.refs_name(rich.vault.vault_id, refs) in stored(rich)
 
 
 def test_a_reader_of_what_is_there_keeps_nothing_else(rich: RichVault) -> None:

@@ -7,16 +7,29 @@ from pathlib import Path
 import pytest
 
 from doubles.rich_vaults import RichVault, back_up, forget, make_rich_vault, write_source
-from doubles.storage import WrappedBackend
+from doubles.storage import Kind, T, WrappedBackend
+from doubles.vaults import TestVault, make_machine
 from holdfast.base.clock import Clock
-from holdfast.base.ids import PointId
-from holdfast.format import names
+from holdfast.base.ids import GroupId, SessionId
+from holdfast.format import frames, names
+from holdfast.format.index_body import Drop
+from holdfast.format.point import Point
+from holdfast.format.session import Lease
+from holdfast.storage.errors import ObjectMissingError
 from holdfast.storage.interface import Capabilities, ObjectInfo, StorageBackend
 from holdfast.storage.memory import MemoryBackend
+from holdfast.vault.blind import blind_verify
+from holdfast.vault.check import check
 from holdfast.vault.check_errors import UpkeepRefusedError
 from holdfast.vault.gc import Patience, apply_gc, plan_gc
-from holdfast.vault.inventory import Inventory, read_inventory
+from holdfast.vault.gc_plan import StandIn
+from holdfast.vault.inventory import Inventory
+from holdfast.vault.inventory_reading import read_inventory
 from holdfast.vault.local import KnownVault
+from holdfast.vault.merge import IndexMerger
+from holdfast.vault.relations import Relations
+from holdfast.vault.seen_points import see_points
+from holdfast.vault.trust import Authority
 
 EVERYBODY_IS_DEAD = Patience(is_dead=lambda _session: True)
 
@@ -100,6 +113,15 @@ def _packlists(rich: RichVault, inventory: Inventory) -> str:
     return names.packlists_prefix(inventory.vault_id, session_id)
 
 
+def _indexes(_: RichVault, inventory: Inventory) -> str:
+    return names.indexes_prefix(inventory.vault_id, _group(inventory))
+
+
+def _group(inventory: Inventory) -> GroupId:
+    (group_id,) = {body.group_id for body in inventory.indexes.values()}
+    return group_id
+
+
 @pytest.mark.parametrize(
     "what",
     [
@@ -110,6 +132,7 @@ def _packlists(rich: RichVault, inventory: Inventory) -> str:
         _session,
         _session_that_others_draw_on,
         _packlists,
+        _indexes,
     ],
 )
 def test_what_says_what_is_needed_is_missed_and_gc_goes_on_when_it_is_back(
@@ -175,20 +198,155 @@ def test_points_that_only_this_machine_remembers_are_missed(rich: RichVault) -> 
     assert any(head.point.hex()[:8] in hint for head in known.heads.values())
 
 
-def test_a_point_whose_session_was_collected_before_it_came_does_not_count(
-    rich: RichVault, tmp_path: Path
-) -> None:
-    """Its writer slept before it put the point, and died right after it: it was never told of."""
+def late_point(rich: RichVault, folder: Path, *left: str) -> Point:
+    """Make a point, take away what its session put but the point and what *left* names."""
     before = stored(rich)
-    write_source(tmp_path / "late", 9)
-    point = back_up(rich.vault, tmp_path / "late", "late")
+    write_source(folder / "late", 9)
+    point = back_up(rich.vault, folder / "late", "late")
+    body = read_inventory(rich.objects()).points[point]
     for name in stored(rich).keys() - before.keys():
-        if "/points/" not in name:
+        if not any(part in name for part in ("/points/", *left)):
             rich.vault.backend.delete(name)
+    return body
+
+
+def put_lease(rich: RichVault, vault: TestVault, session_id: SessionId) -> str:
+    """Let the writer of *vault* say that a session is over and made nothing."""
+    writable = vault.writable()
+    body = Lease(
+        session_id=session_id, number=77, ended=True, point=None, writer_id=writable.writer_id
+    )
+    vault_id = rich.vault.vault_id
+    data = frames.build_hash_ended(
+        frames.KIND_LEASE, body.to_body(), sign=writable.ring.sign, vault_id=vault_id
+    )
+    name = names.lease_name(vault_id, session_id, 77)
+    rich.vault.backend.put(name, data)
+    return name
+
+
+@pytest.mark.parametrize("left", ["nothing", "/sessions/", "/sessions/ and a lease"])
+def test_a_point_without_refs_is_missed_whatever_has_gone_with_them(
+    rich: RichVault, tmp_path: Path, left: str
+) -> None:
+    """Storage alone can take away refs and leases; nobody may lose a point by it without a word."""
+    body = late_point(rich, tmp_path, *left.split(" and ")[:1])
+    if "lease" in left:
+        name = names.lease_name(rich.vault.vault_id, body.session_id, 0)
+        lease = Lease(
+            session_id=body.session_id, number=0, ended=False, point=None, writer_id=body.writer_id
+        )
+        data = frames.build_hash_ended(
+            frames.KIND_LEASE,
+            lease.to_body(),
+            sign=rich.vault.writable().ring.sign,
+            vault_id=rich.vault.vault_id,
+        )
+        rich.vault.backend.put(name, data)
+    refs = names.refs_name(rich.vault.vault_id, body.refs_hash)
+
+    is_refused(rich, refs)
+
+    assert refs in {problem.name for problem in check(rich.objects(), rich.ring).problems}
+    assert refs in {problem.name for problem in blind_verify(rich.objects()).problems}
+    (bereft,) = see_points(rich.vault.readable()).bereft
+    forget(rich.vault, bereft.id)
+    run_gc(rich)
+    assert check(rich.objects(), rich.ring).problems == ()
+
+
+def test_a_point_that_its_own_writer_gave_up_is_not_missed(rich: RichVault, tmp_path: Path) -> None:
+    """It slept while its session was collected with all that it had left, and said so."""
+    body = late_point(rich, tmp_path)
+    name = put_lease(rich, rich.vault, body.session_id)
+    before = stored(rich)
 
     run_gc(rich)
 
-    assert set(stored(rich)) == {*before, names.point_name(rich.vault.vault_id, PointId(point))}
+    assert stored(rich) == before
+    assert name in before
+    assert check(rich.objects(), rich.ring).problems == ()
+    assert see_points(rich.vault.readable()).bereft == ()
+
+
+@pytest.mark.parametrize("left", ["nothing", "/sessions/"])
+def test_what_another_writer_says_of_a_session_does_not_count(
+    rich: RichVault, tmp_path: Path, left: str
+) -> None:
+    other = rich.vault.add_writer(make_machine(tmp_path / "other"))
+    body = late_point(rich, tmp_path, left)
+    put_lease(rich, other, body.session_id)
+    refs = names.refs_name(rich.vault.vault_id, body.refs_hash)
+
+    is_refused(rich, refs)
+
+    assert refs in {problem.name for problem in check(rich.objects(), rich.ring).problems}
+    assert len(see_points(rich.vault.readable()).bereft) == 1
+
+
+def test_a_running_session_is_not_over_because_another_writer_says_so(
+    rich: RichVault, tmp_path: Path
+) -> None:
+    other = rich.vault.add_writer(make_machine(tmp_path / "other"))
+    session_id = next(iter(read_inventory(rich.objects()).sessions))
+    name = put_lease(rich, other, session_id)
+
+    inventory = read_inventory(rich.objects())
+
+    assert 77 not in inventory.leases[session_id]
+    assert any(name in note for note in inventory.notes)
+
+
+def test_needed_packs_that_the_index_drops_are_not_given_up(rich: RichVault) -> None:
+    """Whoever had a password that was removed can sign such an object; without it all is well."""
+    before = stored(rich)
+    inventory = read_inventory(rich.objects())
+    owners = Relations(inventory).owner
+    drops = tuple(sorted(Drop(pack, owners[pack]) for pack in inventory.packs))
+    merger = IndexMerger(
+        rich.objects(),
+        rich.ring,
+        Authority(rich.ring.authority_seed()),
+        rich.vault.machine.random,
+        None,
+    )
+    merger.put(_group(inventory), StandIn((), frozenset(), drops), {}, {})
+    (bogus,) = stored(rich).keys() - before.keys()
+
+    is_refused(rich, names.pack_name(inventory.vault_id, drops[0].pack_id))
+
+    rich.vault.backend.delete(bogus)
+    run_gc(rich)
+    assert stored(rich) == before
+
+
+class _Withholding(WrappedBackend):
+    """Lists an object and does not hand it out."""
+
+    def __init__(self, inner: StorageBackend, name: str) -> None:
+        super().__init__(inner)
+        self._name = name
+
+    def _call(self, kind: Kind, name: str, act: Callable[[], T]) -> T:
+        if name == self._name and kind in {"get", "size"}:
+            raise ObjectMissingError(f"The object {name} is not there.")
+        return act()
+
+    def exists(self, name: str) -> bool:
+        return name != self._name and super().exists(name)
+
+
+@pytest.mark.parametrize("what", [_refs, _point_that_a_lease_names])
+def test_what_is_listed_and_cannot_be_read_is_missed(
+    rich: RichVault, what: Callable[[RichVault, Inventory], str]
+) -> None:
+    name = what(rich, read_inventory(rich.objects()))
+    failing = _Withholding(rich.vault.backend, name)
+
+    with pytest.raises(UpkeepRefusedError, match=name):
+        plan_gc(rich.objects(failing), patience=EVERYBODY_IS_DEAD)
+
+    assert name in {problem.name for problem in blind_verify(rich.objects(failing)).problems}
 
 
 class _LateSessions(WrappedBackend):

@@ -22,7 +22,7 @@ from holdfast.storage.interface import StorageBackend
 from holdfast.storage.local import LocalBackend
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.index_cache import PackOwner, opened_index
-from holdfast.vault.points import load_points, load_refs
+from holdfast.vault.point_loading import load_points, load_refs
 from holdfast.vault.publishing import pack_positions
 from holdfast.vault.reading import pump
 

@@ -25,10 +25,10 @@ from holdfast.vault.check import check
 from holdfast.vault.check_errors import UpkeepRefusedError
 from holdfast.vault.gc import plan_gc
 from holdfast.vault.gc_looks import GcLooks
-from holdfast.vault.inventory import read_inventory
+from holdfast.vault.inventory_reading import read_inventory
 from holdfast.vault.local import WriterKey
 from holdfast.vault.objects import Loaded, ObjectStore
-from holdfast.vault.points import load_points
+from holdfast.vault.point_loading import load_points
 from holdfast.vault.report import ProblemKind, Report
 
 Thief = Callable[["House"], WriterKey]

@@ -71,8 +71,9 @@ def test_a_file_that_is_removed_is_read_to_its_end(file: Path) -> None:
 
 def test_a_file_that_says_it_is_empty_and_is_not_is_found_out(tmp_path: Path) -> None:
     """As many in /proc; one that is empty hides nothing."""
-    (tmp_path / "empty").touch()
-    for path, hides in ((Path("/proc/self/status"), True), (tmp_path / "empty", False)):
+    empty = tmp_path / "empty"
+    empty.touch()
+    for path, hides in ((Path("/proc/sys/kernel/random/boot_id"), True), (empty, False)):
         it = opened(path)
 
         assert it.hides_content() is hides

@@ -23,7 +23,8 @@ from holdfast.vault.errors import (
 )
 from holdfast.vault.forget import apply_forget, plan_forget
 from holdfast.vault.local import LocalFolders
-from holdfast.vault.points import PointList, load_points, of_series
+from holdfast.vault.point_loading import load_points
+from holdfast.vault.points import PointList, of_series
 from holdfast.vault.seen_points import see_points
 from holdfast.vault.sessions import FINDING_FORK
 

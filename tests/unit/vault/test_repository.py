@@ -30,7 +30,7 @@ from holdfast.vault.errors import (
     RepositoryExistsError,
     VaultChangedError,
 )
-from holdfast.vault.points import load_points
+from holdfast.vault.point_loading import load_points
 from holdfast.vault.repository import open_repository
 from holdfast.vault.states import ClosedVault
 

@@ -44,7 +44,7 @@ from holdfast.storage.local import LocalBackend
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.errors import SeriesBusyError
 from holdfast.vault.forget import apply_forget, plan_forget
-from holdfast.vault.points import load_points, load_refs
+from holdfast.vault.point_loading import load_points, load_refs
 from holdfast.vault.sessions import FINDING_MISSING
 
 

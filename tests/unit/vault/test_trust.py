@@ -27,7 +27,7 @@ from holdfast.vault.errors import DamagedObjectError, NotAllowedError, WrongSign
 from holdfast.vault.forget import apply_forget, plan_forget
 from holdfast.vault.index_cache import combine, load_condemned
 from holdfast.vault.objects import Loaded, parse
-from holdfast.vault.points import load_points
+from holdfast.vault.point_loading import load_points
 
 BODIES: dict[int, type[Body]] = {
     frames.KIND_SESSION: Session,

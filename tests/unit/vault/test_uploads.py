@@ -13,7 +13,7 @@ from holdfast.base.ids import VaultId
 from holdfast.storage.errors import StorageFullError, StorageUnavailableError
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.objects import ObjectStore
-from holdfast.vault.points import load_points
+from holdfast.vault.point_loading import load_points
 from holdfast.vault.uploads import Uploader
 
 
