@@ -1,9 +1,10 @@
 """Writers: machines that make restore points without being able to read them."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
+from holdfast.base.clock import moment
 from holdfast.base.errors import HoldfastError
 from holdfast.format.names import parse_name
 from holdfast.keys.changes import NewObject, new_writer
@@ -24,6 +25,7 @@ class WriterListing:
     Attributes:
         writer_id: in hex.
         name: None without a password.
+        since: as near as the calendar goes to what its certificate says.
         is_current: it may write under the current keys.
         is_here: its key lies on this machine.
         problem: why its certificate cannot be believed, or None.
@@ -145,7 +147,7 @@ def list_writers(
                 WriterListing(
                     "?",
                     name,
-                    datetime.fromtimestamp(0, UTC),
+                    moment(0),
                     0,
                     is_current=False,
                     is_here=False,
@@ -163,7 +165,7 @@ def list_writers(
         WriterListing(
             writer_id=writer_id.hex(),
             name=_name(ring, found),
-            since=datetime.fromtimestamp(found.body.time, UTC),
+            since=moment(found.body.time),
             epoch=found.body.epoch,
             is_current=found.body.epoch == closed.chain.epoch,
             is_here=writer_id.hex() == own,

@@ -1,12 +1,12 @@
 """``holdfast key``: list, add, change-password, remove, verify."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from holdfast.base.clock import moment
 from holdfast.cli.invocation import Invocation
 from holdfast.cli.options import GlobalCommand, GlobalGroup, family
 from holdfast.cli.output import JsonValue, show_time, table
@@ -206,7 +206,7 @@ def _table(ways: Sequence[WayInListing]) -> str:
         (
             keys.short(way.slot_hash),
             way.kind,
-            "?" if way.time is None else show_time(datetime.fromtimestamp(way.time, UTC)),
+            "?" if way.time is None else show_time(moment(way.time)),
             way.problem.message if way.problem is not None else way.plain_hint,
         )
         for way in ways
