@@ -370,7 +370,14 @@ class KnownVaults:
             known = [_vault_from(item) for item in document["vaults"]]
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,  # a number that is no number, such as 1e999
+            RecursionError,  # brackets deeper than the interpreter goes
+        ) as error:
             raise LocalStateError(
                 f"The file '{self._path}' cannot be read: {error}",
                 hint="Remove it to begin anew; a repository that was set back meanwhile will then"

@@ -54,17 +54,42 @@ def test_an_older_head_or_statement_never_takes_the_place_of_a_newer_one() -> No
     assert older == newer
 
 
-def test_a_state_that_others_can_write_or_that_is_torn_is_refused(tmp_path: Path) -> None:
+def test_a_state_that_others_can_write_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "known.json"
-    path.write_text('{"schema": 1, "vaults": [{')
-    path.chmod(0o600)
-    with pytest.raises(LocalStateError):
-        KnownVaults(path).load()
-
+    path.write_text('{"schema": 1, "vaults": []}')
     path.chmod(0o620)
 
     with pytest.raises(UnsafeFileError):
         KnownVaults(path).load()
+
+
+ENDLESS = (
+    '{"schema": 1, "vaults": [{"vault": "'
+    + "00" * 32
+    + '", "name": "", "encrypted": true, "addresses": [], "heads": [], "statement": [1e999, ""]}]}'
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"schema": 1, "vaults": [{',
+        "[]",
+        "[" * 100_000,
+        ENDLESS,
+    ],
+    ids=["torn", "of another shape", "deep", "a number that is none"],
+)
+def test_a_state_that_is_none_is_refused_with_a_way_out(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "known.json"
+    path.write_text(text)
+    path.chmod(0o600)
+
+    with pytest.raises(LocalStateError) as caught:
+        KnownVaults(path).load()
+
+    assert str(path) in caught.value.message
+    assert "Remove it" in (caught.value.hint or "")
 
 
 def test_a_writer_key_is_read_back_as_it_was(tmp_path: Path) -> None:
