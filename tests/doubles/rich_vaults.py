@@ -1,13 +1,13 @@
 """A vault with some of everything, for whoever damages, kills or cleans one."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from doubles.vaults import PASSWORD, TestVault, make_machine, make_vault, reading
-from holdfast.base.ids import PackId, PointId
+from holdfast.base.ids import PackId, PointId, WriterId
 from holdfast.crypto.passwords import TEST_PARAMETERS
 from holdfast.format import frames, names
 from holdfast.format.maintenance import Tombstone
@@ -95,8 +95,8 @@ def add_password(vault: TestVault) -> None:
         vault.backend.put(item.name, item.data)
 
 
-def rotate_keys(vault: TestVault) -> None:
-    """Begin a new epoch with the same ways in and writers."""
+def rotate_keys(vault: TestVault, *, without_writers: Collection[WriterId] = ()) -> None:
+    """Begin a new epoch with the same ways in and writers, but for those to be left out."""
     readable = vault.readable()
     change = rotate(
         readable.chain,
@@ -104,6 +104,7 @@ def rotate_keys(vault: TestVault) -> None:
         vault.closed().certificates(),
         clock=vault.machine.clock,
         random=vault.machine.random,
+        without_writers=without_writers,
     )
     for item in change.objects:
         vault.backend.put(item.name, item.data)

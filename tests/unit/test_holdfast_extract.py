@@ -557,6 +557,26 @@ def test_a_merged_index_takes_the_place_of_those_that_it_replaces(
         compare(tmp_path / "target", entry)
 
 
+def test_a_merged_index_object_that_the_authority_of_another_epoch_signed_is_named(
+    maker: Maker,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the engine does it: key 2 names the epoch, and its authority has to sign."""
+    point = maker.back_up(ENTRIES[:4])
+    maker.rotate()
+    old = maker.authority(0)
+    monkeypatch.setattr(maker, "authority", lambda: old)
+    forged = maker.last_session.put_index(maker.last_packs, merged=True)
+
+    assert run(maker, tmp_path, "restore", point.hex(), str(tmp_path / "target")) == 20
+    said = capsys.readouterr().err
+    assert f"{forged.hex()} is not signed by the one that it names" in said
+    for entry in ENTRIES[:4]:
+        compare(tmp_path / "target", entry)
+
+
 def test_a_pack_that_an_index_object_drops_is_read_for_as_long_as_it_is_there(
     maker: Maker, tmp_path: Path
 ) -> None:

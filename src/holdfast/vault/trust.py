@@ -25,7 +25,7 @@ from holdfast.vault.objects import Loaded, ObjectStore
 
 _WRITES: Final = WriterClass.WRITER | WriterClass.MAINTAINER
 
-Maintained = TypeVar("Maintained", Forget, Tombstone, IndexBody)
+Maintained = TypeVar("Maintained", Forget, Tombstone)
 
 
 class Maintainer(Protocol):
@@ -234,9 +234,26 @@ class Verifier:
     def check_index(self, loaded: Loaded[IndexBody]) -> None:
         """Check an index object: its session's writer signed it, or, if merged, a maintainer."""
         if loaded.body.session_id is None:
-            self.check_maintained(loaded)
+            self.check_merged(loaded)
         else:
             self.check_of_session(loaded)
+
+    def check_merged(self, loaded: Loaded[IndexBody]) -> None:
+        """Check a merged index object: the authority or a maintainer of its own epoch signed it.
+
+        Nobody can pass off what he signs as of an epoch whose keys he never had.
+        """
+        body = loaded.body
+        if body.writer_id is None:
+            authority = self._chain.authority_keys.get(body.epoch)
+            self._check_signature(loaded, *([] if authority is None else [authority]))
+            return
+        keys = [
+            item.body.signing_public_key
+            for item in self.certificates_of(body.writer_id)
+            if item.body.epoch == body.epoch and item.body.writer_class & WriterClass.MAINTAINER
+        ]
+        self._check_signature(loaded, *keys)
 
     def check_maintained(self, loaded: Loaded[Maintained]) -> None:
         """Check what upkeep writes: a maintainer or an authority of the vault signed it."""

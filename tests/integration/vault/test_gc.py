@@ -500,6 +500,28 @@ def test_a_packlist_that_is_missing_before_another_one_is_refused(rich: RichVaul
         run_gc(rich)
 
 
+def test_what_gc_merges_of_older_epochs_is_of_the_epoch_of_its_signer(rich: RichVault) -> None:
+    """Whoever reads accepts it from the authority of that epoch alone (vault-format.md 3)."""
+    before = read_inventory(rich.objects())
+    assert before.chain is not None
+    vault_id, authority = rich.vault.vault_id, before.chain.authority_keys[1]
+
+    run_gc(rich)
+
+    merged = {
+        name: body
+        for name, body in read_inventory(rich.objects()).indexes.items()
+        if body.session_id is None
+    }
+    replaced = {before.indexes[name].epoch for body in merged.values() for name in body.replaces}
+    assert 0 in replaced
+    for index_id, body in merged.items():
+        name = names.index_name(vault_id, body.group_id, index_id)
+        (signature,) = rich.objects().load(name, IndexBody).stored.signatures
+        assert (body.epoch, signature.public_key) == (1, authority)
+    check_clean(rich)
+
+
 def test_gc_waits_as_long_as_the_storage_says_though_the_marker_says_less(
     rich: RichVault,
 ) -> None:

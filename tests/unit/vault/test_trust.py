@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from doubles.clock import ManualClock
+from doubles.rich_vaults import rotate_keys
 from doubles.vaults import TestVault, make_machine, make_vault, storing
 from holdfast.base.ids import IndexId, ObjectHash, PackId
 from holdfast.core import Run, Writer, Written
 from holdfast.format import frames, names
 from holdfast.format.frames import Sign
-from holdfast.format.index_body import Drop, IndexBody
+from holdfast.format.index_body import Drop, IndexBody, PositionsKey
 from holdfast.format.maintenance import Tombstone
 from holdfast.format.point import Point, Refs
 from holdfast.format.session import Lease, Packlist, Session
@@ -28,6 +29,7 @@ from holdfast.vault.forget import apply_forget, plan_forget
 from holdfast.vault.index_cache import combine, load_condemned
 from holdfast.vault.objects import Loaded, parse
 from holdfast.vault.point_loading import load_points
+from holdfast.vault.trust import Authority
 
 BODIES: dict[int, type[Body]] = {
     frames.KIND_SESSION: Session,
@@ -277,6 +279,37 @@ def test_what_a_maintainer_replaces_is_ignored_and_what_he_drops_is_absent(
     assert my_pack in kept.present
     assert my_pack not in gone.present
     assert gone.dropped == {my_pack}
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+@pytest.mark.parametrize("signed_in", [0, 1])
+@pytest.mark.parametrize("signer", ["authority", "maintainer", "writer"])
+def test_a_merged_index_object_is_signed_by_a_maintainer_of_its_own_epoch(
+    vault: TestVault, tmp_path: Path, signer: str, signed_in: int, epoch: int
+) -> None:
+    """Sections 3 and 7: no authority of another epoch, no certificate of another epoch."""
+    terms = WriterClass.MAINTAINER if signer == "maintainer" else WriterClass.WRITER
+    mine = first(vault, frames.KIND_INDEX)
+    assert isinstance(mine.body, IndexBody)
+    of_epoch_0 = vault.add_writer(make_machine(tmp_path / "0"), writer_class=terms).writable().ring
+    rotate_keys(vault, without_writers=[of_epoch_0.writer_id])
+    of_epoch_1 = vault.add_writer(make_machine(tmp_path / "1"), writer_class=terms).writable().ring
+    authority = Authority(vault.readable().ring.authority_seed(signed_in))
+    maker = authority if signer == "authority" else (of_epoch_0, of_epoch_1)[signed_in]
+    body = replace(
+        mine.body,
+        session_id=None,
+        writer_id=maker.writer_id,
+        positions_key=PositionsKey.READER,
+        epoch=epoch,
+    )
+    merged = signed_again(vault, replace(mine, body=body), maker.sign)
+
+    if signed_in == epoch and signer != "writer":
+        vault.closed().verifier.check(merged)
+    else:
+        with pytest.raises(WrongSignerError):
+            vault.closed().verifier.check(merged)
 
 
 @pytest.mark.parametrize("kind", [frames.KIND_SESSION, frames.KIND_POINT])
