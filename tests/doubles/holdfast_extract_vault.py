@@ -160,7 +160,8 @@ class Maker:
             wrapped = self.box(key, context, wrapped, always=True)
         return self.put(4, "slots", body | {6: wrapped}, by=[self.authority()])
 
-    def put_statement(self) -> None:
+    def put_statement(self, changes: Any = None, by: Any = None) -> None:
+        """Store the next statement; with *changes* of its body, signed *by* others, a wrong one."""
         number, epoch = len(self.statements), self.epoch
         public = EXTRACT.KemKey(self.slot_seed).public
         place = u32(number) + u32(epoch)
@@ -181,7 +182,8 @@ class Maker:
         if epoch and number and self.last_epoch != epoch:
             signers = [self.authority(epoch - 1), authority]
         self.last_epoch = epoch
-        self.statements.append(self.put(2, f"keys/{number}", body, by=signers))
+        body |= changes or {}
+        self.statements.append(self.put(2, f"keys/{number}", body, by=by or signers))
 
     def kem(self) -> Any:
         return EXTRACT.KemKey(self.of_root("vault key"))

@@ -466,6 +466,67 @@ def test_a_statement_that_a_stranger_signed_changes_nothing(
     assert "not signed by the authorities" in output.err
 
 
+OTHER = Ed25519PrivateKey.from_private_bytes(bytes([7]) * 32)
+
+
+@pytest.mark.parametrize("key", [4, 5, 6, 10])
+def test_a_statement_that_changes_keys_within_an_epoch_does_not_follow(
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: int
+) -> None:
+    """Section 5.3, also where everybody who must has signed it."""
+    point = maker.back_up(ENTRIES[:3])
+    values = {4: OTHER.public_key().public_bytes_raw(), 5: bytes(1216), 6: bytes(32)}
+    values[10] = [bytes(32)]
+    signers = [maker.authority(), OTHER] if key == 4 else None
+
+    maker.put_statement({key: values[key]}, by=signers)
+
+    assert run(maker, tmp_path, "list") == 20
+    output = capsys.readouterr()
+    assert output.out.startswith(point.hex()[:16])
+    assert "it changes keys or certificates within an epoch" in output.err
+
+
+def test_a_statement_that_begins_an_epoch_has_another_authority(
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    point = maker.back_up(ENTRIES[:3])
+    authority = maker.authority()
+    maker.epoch = 1
+
+    maker.put_statement({4: authority.public_key().public_bytes_raw()}, by=[authority])
+
+    assert run(maker, tmp_path, "list") == 20
+    output = capsys.readouterr()
+    assert output.out.startswith(point.hex()[:16])
+    assert "it begins an epoch with the authority of the one before" in output.err
+
+
+def test_a_first_statement_of_another_authority_than_the_vault_object_is_none(
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maker.back_up(ENTRIES[:3])
+    shutil.rmtree(maker.folder / "keys")
+    maker.statements.clear()
+
+    maker.put_statement({4: OTHER.public_key().public_bytes_raw()}, by=[maker.authority(), OTHER])
+
+    assert run(maker, tmp_path, "list") == 20
+    assert "it changes keys or certificates within an epoch" in capsys.readouterr().err
+
+
+def test_a_statement_of_the_same_epoch_that_repeats_the_keys_follows(
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maker.back_up(ENTRIES[:3])
+    maker.put_statement()
+    maker.rotate()
+    maker.put_statement()
+
+    assert run(maker, tmp_path, "list") == 0
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("name", "doubts"),
     [
