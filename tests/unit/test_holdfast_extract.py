@@ -874,6 +874,25 @@ def test_latest_of_several_series_is_refused_with_one_sentence_that_lists_them(
     assert not (tmp_path / "target").exists()
 
 
+def test_latest_is_refused_where_two_writers_have_series_of_one_name(
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A writer must not have its files restored as those of another machine."""
+    maker.back_up(ENTRIES[:2], 1)
+    mine, first_writer = maker.back_up(ENTRIES[:2], 2).hex(), maker.writer.hex()
+    maker.writer, maker.signer = maker.random(16), OTHER
+    maker.certificate = maker.put_certificate()
+    theirs = maker.back_up(ENTRIES[:2], 3).hex()
+
+    assert run(maker, tmp_path, "restore", "latest", str(tmp_path / "target")) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "host/source" in said
+    assert f"{mine[:16]} (writer {first_writer})" in said
+    assert f"{theirs[:16]} (writer {maker.writer.hex()})" in said
+    assert not (tmp_path / "target").exists()
+
+
 def test_latest_never_means_an_older_point_because_the_newest_is_damaged(
     maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from holdfast.base.errors import HoldfastError, KeysError
-from holdfast.base.ids import PointId, SeriesId, WriterId
+from holdfast.base.ids import PointId, WriterId
 from holdfast.format.maintenance import ForgottenPoint
 from holdfast.format.point import Point, PointRecord
 from holdfast.vault.errors import (
@@ -202,6 +202,16 @@ class PointList:
                     hint="Name one by its id: 'holdfast points' lists those that can be believed,"
                     " and 'holdfast check' says what is damaged.",
                 )
+            # A source that is called so goes before a series that is shown so: not that of a
+            # writer who calls its own like the series of somebody else.
+            writers = {point.body.writer_id for point in chosen}
+            chosen += [
+                point
+                for point in of_series(self.points, None, host)
+                if source is not None
+                and point.series == _as_called(source)
+                and point.body.writer_id not in writers
+            ]
             return _latest(chosen, {item.key: item.name for item in self.series()})
         wanted = text.lower()
         if len(wanted) < SHORTEST_PREFIX or set(wanted) - set("0123456789abcdef"):
@@ -355,8 +365,7 @@ def of_series(
     if source is None and host is None:
         return list(points)
     if source is not None:
-        # As a series is called after a path: bytes that are no text as escapes.
-        source = os.fsencode(source).decode("utf-8", "backslashreplace")
+        source = _as_called(source)
     named = [
         (point, point.record.source)
         for point in points
@@ -364,6 +373,11 @@ def of_series(
     ]
     called = [point for point, name in named if source in {None, name}]
     return called or [point for point, _ in named if point.series == source]
+
+
+def _as_called(source: str) -> str:
+    """Return *source* as a series is called after a path: bytes that are no text as escapes."""
+    return os.fsencode(source).decode("utf-8", "backslashreplace")
 
 
 def in_time(point: RestorePoint) -> tuple[int, int, PointId]:
@@ -413,7 +427,22 @@ def _latest(points: Sequence[RestorePoint], called: Mapping[SeriesKey, str]) -> 
     if len(series) > 1:
         raise AmbiguousPointError(
             f"'{LATEST}' of which series? There are: {', '.join(series)}.",
-            hint="Say --source with one of these names, or --host.",
+            hint="Say --source with one of these names, or --host; or name a point by its id.",
+        )
+    of_writer: dict[WriterId, RestorePoint] = {}
+    for point in sorted(newest.values(), key=in_time):
+        of_writer[point.body.writer_id] = point
+    if len(of_writer) > 1:
+        # Every writer may give its points any name: one must not have its files restored as those
+        # of another machine, and nobody but people can tell which of them is meant.
+        each = ", ".join(
+            f"{point.id.hex()[:8]} (writer {writer_id.hex()})"
+            for writer_id, point in of_writer.items()
+        )
+        raise AmbiguousPointError(
+            f"'{LATEST}' of which machine? Several with different keys have a series {series[0]},"
+            f" and their newest restore points are: {each}.",
+            hint="Name one by its id; 'holdfast writer list' says whose key is whose.",
         )
     return max(newest.values(), key=in_time)
 
@@ -433,29 +462,3 @@ def in_order(points: Iterable[RestorePoint]) -> list[RestorePoint]:
         latest_ns[point.series_key] = time_ns
         ordered.append(((time_ns, point.body.counter, point.id), point))
     return [point for _, point in sorted(ordered, key=lambda item: item[0])]
-
-
-def next_place(
-    points: PointList, key: tuple[WriterId, SeriesId], remembered: SeenHead | None
-) -> tuple[int, PointId | None]:
-    """Return counter and predecessor of the next point of a series.
-
-    A head that this machine remembers and that is gone without a forget stays part of the chain:
-    whoever took it away shall not make it look as if it had never been.
-    """
-    own = [point for point in (*points.points, *points.incomplete) if point.series_key == key]
-    places: list[tuple[int, PointId | None]] = [(0, None)]
-    places += [
-        (item.counter, None)
-        for item in points.forgotten.values()
-        if (item.writer_id, item.series_id) == key
-    ]
-    newest = max((point.body.counter for point in own), default=0)
-    lowest_ids = sorted(point.id for point in own if point.body.counter == newest)
-    places += [(newest, point_id) for point_id in lowest_ids[:1]]
-    if remembered is not None and not points.dropped(remembered):
-        places.append((remembered.counter, remembered.point))
-    last = max(counter for counter, _ in places)
-    # A stored point of the highest counter comes before one that is only remembered.
-    predecessors = [point_id for counter, point_id in places if counter == last and point_id]
-    return last + 1, predecessors[0] if predecessors else None

@@ -27,9 +27,10 @@ from holdfast.vault.files import check_owner_only_writes, make_folder, move_file
 from holdfast.vault.index_cache import IndexCache, load_condemned, opened_index
 from holdfast.vault.leases import LeaseKeeper
 from holdfast.vault.local import KnownVault, SeenHead, SeriesKey
+from holdfast.vault.next_place import next_place
 from holdfast.vault.objects import ObjectStore, parse
 from holdfast.vault.point_loading import load_points
-from holdfast.vault.points import PointList, next_place
+from holdfast.vault.points import PointList
 from holdfast.vault.publishing import (
     Lost,
     NewSession,

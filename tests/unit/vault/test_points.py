@@ -9,7 +9,7 @@ import pytest
 
 from doubles.storage import WrappedBackend
 from doubles.vaults import Notes, TestVault, make_machine, make_vault, storing
-from holdfast.base.ids import PointId
+from holdfast.base.ids import PointId, SeriesId
 from holdfast.format import names
 from holdfast.operations.points import describe
 from holdfast.storage.interface import ObjectInfo
@@ -49,6 +49,57 @@ def test_latest_of_one_series_needs_no_name_and_of_several_does(vault: TestVault
     assert points.select("latest", source="home").id == second.point_id
     with pytest.raises(NoSuchPointError):
         points.select("latest", host="elsewhere")
+
+
+def test_latest_is_refused_where_two_machines_have_series_of_one_name(
+    vault: TestVault, tmp_path: Path
+) -> None:
+    """A machine that only writes must not have its files restored as those of another one."""
+    vault.backup(storing(b"old"))
+    mine = vault.backup(storing(b"mine"))
+    thief = vault.add_writer(make_machine(tmp_path / "thief"))
+    theirs = thief.backup(storing(b"theirs"))
+    points = load_points(vault.readable())
+
+    with pytest.raises(AmbiguousPointError, match="of which machine") as caught:
+        points.select("latest", source="home", host="here")
+
+    said = caught.value.message
+    assert "here/home" in said
+    for result, writer in ((mine, vault.key.writer_id), (theirs, thief.key.writer_id)):
+        assert f"{result.point_id.hex()[:8]} (writer {writer.hex()})" in said
+        assert points.select(result.point_id.hex()[:8]).id == result.point_id
+    assert "by its id" in (caught.value.hint or "")
+
+
+def test_latest_of_a_series_is_refused_where_another_machine_has_a_source_called_so(
+    vault: TestVault, tmp_path: Path
+) -> None:
+    """That source would go before; of one machine it does."""
+    mine = vault.backup(storing(b"mine"), source="home")
+    own = vault.backup(storing(b"own"), source="here/home")
+    assert load_points(vault.readable()).select("latest", source="here/home").id == own.point_id
+    apply_forget(vault.readable(), plan_forget(load_points(vault.readable()), [own.point_id]))
+    thief = vault.add_writer(make_machine(tmp_path / "thief"))
+    theirs = thief.backup(storing(b"theirs"), source="here/home")
+    points = load_points(vault.readable())
+
+    with pytest.raises(AmbiguousPointError, match="here/here/home, here/home"):
+        points.select("latest", source="here/home")
+    assert points.select("latest", source="home").id == mine.point_id
+    assert points.select("latest", source="here/here/home").id == theirs.point_id
+
+
+def test_two_series_of_one_machine_with_one_name_are_joined(vault: TestVault) -> None:
+    vault.backup(storing(b"one"))
+    second = vault.backup(storing(b"two"))
+    listed = load_points(vault.readable())
+    first = listed.points[0]
+    apart = replace(first, body=replace(first.body, series_id=SeriesId(b"x" * 16)))
+
+    joined = replace(listed, points=(apart, listed.points[1]))
+
+    assert joined.select("latest").id == second.point_id
 
 
 def _storage_without_session(vault: TestVault, point: PointId) -> None:
