@@ -472,11 +472,14 @@ class GcRun:
     def _collect_keys(self, looks: GcLooks, inventory: Inventory) -> None:
         """Remove slots and certificates of key changes that died before their statement.
 
-        Only after the silence in which no session moved: a change of keys takes seconds.
+        Only when no statement has come in the silence in which no session moves, for a change of
+        keys takes seconds, and in twice the listing delay: its statement may be there for so long
+        before it is listed (G7). Both count from the inventory, which saw none.
         """
         left = left_keys(inventory)
-        if left and self._result.waited_seconds < self._patience.silence_seconds:
-            self._sleep(self._patience.silence_seconds)
+        needed_seconds = self._patience.silence_seconds + 2 * self._delay_seconds
+        if left and self._result.waited_seconds < needed_seconds:
+            self._sleep(needed_seconds - self._result.waited_seconds)
         statements = {item.name for item in inventory.listed[frames.KIND_STATEMENT]}
         if set(looks.names(frames.KIND_STATEMENT)) == statements:
             for name in left:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from doubles.clock import ManualClock
 from doubles.rich_vaults import (
     SECOND_PASSWORD,
     RichVault,
@@ -13,7 +14,7 @@ from doubles.rich_vaults import (
     make_rich_vault,
     write_source,
 )
-from doubles.storage import LyingBackend
+from doubles.storage import DelayedListingBackend, LyingBackend
 from doubles.vaults import SMALL, make_machine, make_vault
 from holdfast.crypto.passwords import TEST_PARAMETERS
 from holdfast.format import names
@@ -27,6 +28,7 @@ from holdfast.vault.report import ProblemKind
 from holdfast.vault.verify import verify
 
 PATIENT = Patience(patience_seconds=180)
+EVERYBODY_DEAD = Patience(is_dead=lambda _session: True)
 
 
 @pytest.mark.parametrize("suite", [0, 1, 4, 6])
@@ -99,6 +101,35 @@ def test_a_patient_gc_removes_what_a_half_change_of_keys_left(rich: RichVault) -
     assert result.keys == len(left)
     assert not any(rich.vault.backend.exists(name) for name in left)
     assert rich.vault.closed().unlock([PasswordUnlocker(SECOND_PASSWORD)])
+
+
+def test_a_patient_gc_spares_a_way_in_whose_statement_is_not_listed_yet(rich: RichVault) -> None:
+    """Its silence may be shorter than the listing delay, and without the slot nobody gets in."""
+    machine, readable = rich.vault.machine, rich.vault.readable()
+    clock = machine.clock
+    assert isinstance(clock, ManualClock)
+    apply_gc(rich.objects(), rich.ring, clock=clock, random=machine.random, patience=EVERYBODY_DEAD)
+    third = PasswordUnlocker("third")
+    change = add_slot(
+        readable.chain,
+        readable.ring,
+        WayIn(third, "", TEST_PARAMETERS),
+        clock=clock,
+        random=machine.random,
+    )
+    delayed = DelayedListingBackend(rich.vault.backend, clock, 600.0)
+    *slots, statement = change.objects
+    for item in slots:
+        rich.vault.backend.put(item.name, item.data)
+    delayed.put(statement.name, statement.data)
+
+    result = apply_gc(
+        rich.objects(delayed), rich.ring, clock=clock, random=machine.random, patience=PATIENT
+    )
+
+    assert result.keys == 0
+    assert result.waited_seconds >= 1200
+    assert rich.vault.closed().unlock([third])
 
 
 def test_what_this_machine_has_seen_and_what_is_gone_is_missing(rich: RichVault) -> None:
