@@ -21,7 +21,6 @@ from holdfast.core.face import (
     ReadKeys,
     Restored,
     Run,
-    ScanRules,
     Store,
     WriteKeys,
     Written,
@@ -34,6 +33,7 @@ from holdfast.core.python.tree_builder import TreeBuilder, node_id
 from holdfast.core.python.writer import PythonWriter
 from holdfast.core.reader_errors import ChunkMissingError
 from holdfast.core.restore_rules import RestoreRules
+from holdfast.core.scan_rules import ScanRules
 from holdfast.crypto import hkdf
 from holdfast.crypto.suites import suite_named
 from holdfast.format.packs import (

@@ -23,7 +23,6 @@ from holdfast.core.face import (
     NodeRule,
     Parameters,
     Run,
-    ScanRules,
     Store,
     WriteKeys,
     Written,
@@ -35,6 +34,7 @@ from holdfast.core.python.linux import FOLDER_FLAGS
 from holdfast.core.python.nodes import decode_node
 from holdfast.core.python.segments import PackCipher, SessionKeys
 from holdfast.core.python.writer import PythonWriter
+from holdfast.core.scan_rules import ScanRules
 from holdfast.crypto import hkdf
 from holdfast.crypto.suites import suite_named
 from holdfast.format.packs import (

@@ -28,7 +28,6 @@ from holdfast.core.face import (
     ReadKeys,
     Restored,
     Run,
-    ScanRules,
     Store,
     Verified,
     WriteKeys,
@@ -37,6 +36,7 @@ from holdfast.core.face import (
     WrittenPack,
 )
 from holdfast.core.restore_rules import RestoreRules
+from holdfast.core.scan_rules import ScanRules
 
 __all__ = [
     "Bytes",

@@ -20,6 +20,7 @@ from holdfast.base.progress import Finding
 from holdfast.base.randomness import Random
 from holdfast.base.secrets import Secret
 from holdfast.core.restore_rules import RestoreRules
+from holdfast.core.scan_rules import ScanRules
 
 Bytes = bytes | memoryview
 """Anything that holds bytes and is not changed while a call runs."""
@@ -206,25 +207,6 @@ class IndexKeys:
     """By epoch; those at hand."""
     is_sealed: bool = True
     """False for suite ``none``."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScanRules:
-    """What of a source is taken."""
-
-    exclude: Sequence[bytes] = ()
-    """Patterns in the dialect of gitignore."""
-    exclude_caches: bool = False
-    """Of folders with a valid ``CACHEDIR.TAG`` only the tag is taken."""
-    exclude_if_present: Sequence[bytes] = ()
-    """Nothing is taken from below folders that hold one of these names."""
-    exclude_larger_bytes: int | None = None
-    one_file_system: bool = False
-    xattrs: bool = True
-    selection: Sequence[bytes] = ()
-    """Paths relative to the root; nothing else is taken. Empty for all."""
-    reread: bool = False
-    """Read every file, whatever the local state says of it."""
 
 
 # --- what comes out ---------------------------------------------------------------------------

@@ -14,6 +14,8 @@ class LeftOutRules:
     if_present: Sequence[bytes] = ()
     larger_bytes: int | None = None
     one_file_system: bool = False
+    named: Sequence[bytes] = ()
+    """From where they were seen: the selection of the backup. Empty: from the root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class RestoreRules:
     target_is_new: bool = False
     """The target folder was made for this restore: it gets them even if nothing is overwritten."""
     roots: Sequence[bytes] = ()
-    """What was stored, paths below the root; empty: everything. Nothing is removed outside."""
+    """What was stored, paths below the root, none of them below another; empty: everything.
+    Nothing is removed outside."""
     keep_above: bool = False
     """Folders above *roots* that are there keep their metadata."""
     spared: Sequence[bytes] = ()

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ from holdfast import __version__
 from holdfast.base.errors import IntegrityError
 from holdfast.base.progress import Listener
 from holdfast.core import Bytes, Event, Run, ScanRules, Writer, Written
+from holdfast.core.named_paths import NamedPaths, outermost
 from holdfast.format.point import LEFT_OUT_COUNT, LeftOut, PointKind
 from holdfast.operations.context import Context
 from holdfast.operations.engine import limits, this_engine
@@ -120,7 +121,7 @@ def plan(request: BackupRequest, context: Context) -> BackupPlan:
     if request.stream_name is not None:
         described = _describe_stream(request, request.stream_name, context)
         return BackupPlan(described.series, described.root, (), 0)
-    source, patterns = _file_source(request, context)
+    source, _, patterns = _file_source(request, context)
     described = _describe_files(request, source, patterns, context)
     return BackupPlan(described.series, source.root, source.selection, len(patterns))
 
@@ -147,12 +148,10 @@ def run(request: BackupRequest, context: Context, listener: Listener) -> BackedU
                 allow_empty=request.allow_empty,
             )
         else:
-            source, patterns = _file_source(request, context)
+            source, rules, patterns = _file_source(request, context)
             root = source.open_root()
             stack.callback(os.close, root)
-            start = _FilesStart(
-                root, _rules(request, source, patterns), source, allow_empty=request.allow_empty
-            )
+            start = _FilesStart(root, rules, source, allow_empty=request.allow_empty)
             description = _describe_files(request, source, patterns, context)
         if request.bytes_per_second is not None:
             start = paced(start, request.bytes_per_second, context.clock)
@@ -171,7 +170,10 @@ def run(request: BackupRequest, context: Context, listener: Listener) -> BackedU
 # --- what is read -------------------------------------------------------------------------------
 
 
-def _file_source(request: BackupRequest, context: Context) -> tuple[FileSource, list[bytes]]:
+def _file_source(
+    request: BackupRequest, context: Context
+) -> tuple[FileSource, ScanRules, list[bytes]]:
+    """Return what is read, by which rules, and as which patterns the restore point says them."""
     paths = list(request.paths)
     for listing in request.files_from:
         paths += read_paths_file(listing)
@@ -179,29 +181,34 @@ def _file_source(request: BackupRequest, context: Context) -> tuple[FileSource, 
     patterns = list(request.exclude)
     for listing in request.exclude_from:
         patterns += read_patterns_file(listing)
-    for remark in check_patterns(patterns, source.root):
+    for remark in check_patterns(patterns, source):
         context.warn(remark)
-    own = _repository_pattern(request.address, source)
+    rules = _rules(request, source, patterns)
+    if rules == ScanRules(selection=source.selection, reread=request.reread):
+        # What lies below another path is taken with it: without rules nothing is seen from it.
+        source = replace(source, selection=outermost(source.selection))
+        rules = replace(rules, selection=source.selection)
+    own = _repository_below(request.address, source)
     if own is not None:
         context.warn("the repository itself lies in the source; it is left out")
-        patterns.append(own)
-    return source, patterns
+        rules = replace(rules, never=(own,))
+        # A pattern cannot say where it is seen from: elsewhere it only keeps more in a restore.
+        seen = NamedPaths(source.selection).seen(own) or own
+        patterns.append(b"/" + re.sub(rb"([\\*?\[ ])", rb"\\\1", seen))
+    return source, rules, patterns
 
 
-def _repository_pattern(address: str, source: FileSource) -> bytes | None:
-    """Return the pattern that leaves the repository out, if it lies in what is read."""
+def _repository_below(address: str, source: FileSource) -> bytes | None:
+    """Return where the repository lies below the root, if it lies in what was named."""
     parsed = parse_address(address)
     path = os.path.realpath(os.fsencode(parsed.path))
     above = source.root.rstrip(b"/") + b"/"
     if not path.startswith(above):
         return None
     inside = path[len(above) :]
-    if source.selection and not any(
-        (inside + b"/").startswith(one + b"/") or one.startswith(inside + b"/")
-        for one in source.selection
-    ):
-        return None
-    return b"/" + re.sub(rb"([\\*?\[ ])", rb"\\\1", inside)
+    named = NamedPaths(source.selection)
+    is_read = not source.selection or (named.above(inside) is not None and named.seen(inside))
+    return inside if is_read else None
 
 
 def _rules(request: BackupRequest, source: FileSource, patterns: Sequence[bytes]) -> ScanRules:
@@ -373,7 +380,7 @@ def _refuse_nothing_read(
             f"Nothing of '{source.name}' could be read, so no restore point was made.",
             hint="What is wrong with each is named above.",
         )
-    if not allow_empty and (rules.exclude or rules.exclude_larger_bytes is not None):
+    if not allow_empty and (rules.exclude or rules.never or rules.exclude_larger_bytes is not None):
         raise EmptySourceError(
             f"All of '{source.name}' is left out, so no restore point was made.",
             hint="Look at the patterns and sizes that leave things out; --allow-empty makes a "

@@ -2,10 +2,12 @@
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from holdfast.base.progress import Finding, Listener, Progress
+from holdfast.core.named_paths import outermost
 from holdfast.core.restore_rules import LeftOutRules
 from holdfast.format.point import LeftOut, PointKind, PointRecord
 from holdfast.operations.context import Context
@@ -125,7 +127,7 @@ def plan(request: RestoreRequest, context: Context) -> RestorePlan:
             point.id.hex(),
             point.series,
             restore.folder,
-            restore.below or record.selection,
+            restore.below or outermost(record.selection),
             restore.rules.overwrite,
             restore.rules.delete,
             request.wish.may_destroy,
@@ -209,7 +211,7 @@ def _planned(request: RestoreRequest, record: PointRecord, reader: PointReader) 
         is_folder=is_folder,
         selection=record.selection,
         spared=(repository,),
-        left_out=None if record.left_out is None else _rules(record.left_out),
+        left_out=None if record.left_out is None else _rules(record.left_out, record.selection),
     )
     # In place, or below a folder that the person named, it is the point that says where.
     refuse_in_repository(restore.folder, repository)
@@ -236,13 +238,14 @@ def _refuse_target(request: RestoreRequest) -> None:
         refuse_in_repository(os.fsencode(request.wish.target), _repository(request))
 
 
-def _rules(left_out: LeftOut) -> LeftOutRules:
+def _rules(left_out: LeftOut, selection: Sequence[bytes]) -> LeftOutRules:
     return LeftOutRules(
         patterns=left_out.patterns,
         caches=left_out.caches,
         if_present=left_out.if_present,
         larger_bytes=left_out.larger_than[0] if left_out.larger_than else None,
         one_file_system=left_out.one_file_system,
+        named=selection,
     )
 
 

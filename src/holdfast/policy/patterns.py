@@ -1,11 +1,11 @@
 r"""Patterns in gitignore's dialect that say what a backup leaves out.
 
-Names are bytes, whatever they hold. A path is relative to the source root, with ``/`` between
-names and none at its start. The dialect is gitignore(5): ``docs/reference/patterns.md`` says it
-in short, ``vectors/gitignore.txt`` by example.
+Names are bytes, whatever they hold. A path is relative to the path that somebody named for the
+backup, with ``/`` between names and none at its start. The dialect is gitignore(5):
+``docs/reference/patterns.md`` says it in short, ``vectors/gitignore.txt`` by example.
 
-A pattern with a ``/`` before its last byte is anchored at the source root; so ``/home/x/cache``
-leaves out ``home/x/cache`` *below the source*, not the absolute path of that spelling;
+A pattern with a ``/`` before its last byte is anchored at the named path; so with ``/home`` named,
+``/home/x/cache`` leaves out ``home/x/cache`` *below it*, not the absolute path of that spelling;
 :func:`anchored_spelling` finds the pattern that was meant.
 """
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
+from holdfast.core.named_paths import outermost
 from holdfast.core.restore_rules import LeftOutRules, RestoreRules
 from holdfast.recovery.errors import (
     PathNotInPointError,
@@ -119,6 +120,7 @@ class FileRestore:
             PathNotInPointError: the path lies outside the point.
             RestoreRequestError: everything on this machine would be compared with the point.
         """
+        selection = outermost(selection)
         relative, inside = path_below(wish.path, root)
         strip = b""
         below = (relative,) if relative else ()
@@ -303,7 +305,7 @@ def path_below(path: bytes, root: bytes) -> tuple[bytes, bytes]:
 
 
 def roots_below(path: bytes, selection: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Return what of *path* was backed up, given the point's selection; empty: everything.
+    """Return what of *path* was backed up, given the outermost of what was selected; empty: all.
 
     Both are paths below the point's root, an empty one stands for the root itself.
     """

@@ -2,12 +2,13 @@
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from holdfast.core.named_paths import ROOT
 from holdfast.policy.patterns import anchored_spelling, compile_patterns, split_pattern_file
 from holdfast.sources.errors import (
     EmptySourceError,
@@ -25,7 +26,8 @@ class FileSource:
 
     Attributes:
         root: absolute path of the folder that is opened; no part of it is a symbolic link.
-        selection: paths below the root, ascending; empty for all.
+        selection: the paths that were named, below the root, ascending; ``.`` is the root. Empty
+            for the root alone.
         name: how the series is called where nobody says otherwise.
     """
 
@@ -38,7 +40,8 @@ class FileSource:
         """Find root and selection for the paths that people typed.
 
         One folder is the root itself. One file, or several paths: the root is their deepest common
-        folder. A symbolic link to a folder means that folder; any other link means the link.
+        folder. A path below another one is kept: rules of what is left out are seen from it. A
+        symbolic link to a folder means that folder; any other link means the link.
 
         Raises:
             EmptySourceError: there is no path, or the only folder holds nothing.
@@ -59,19 +62,20 @@ class FileSource:
             return cls(first, (), name)
         folders = [path if is_dir else os.path.dirname(path) for path, is_dir in found]  # noqa: PTH120 - paths are bytes here
         root = os.path.commonpath(folders)
-        if any(path == root for path, _ in found):
-            return cls(root, (), name)
-        relative = sorted(path[len(root.rstrip(b"/")) + 1 :] for path, _ in found)
-        return cls(root, tuple(_outermost(relative)), name)
+        relative = sorted(path[len(root.rstrip(b"/")) + 1 :] or ROOT for path, _ in found)
+        return cls(root, tuple(relative), name)
 
     def open_root(self) -> int:
         """Open the root and return its descriptor, which the caller closes.
+
+        A root that was not named itself need not be readable: nobody lists it.
 
         Raises:
             SourceUnreadableError: it cannot be opened.
         """
         try:
-            return os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            how = os.O_PATH if self.selection and ROOT not in self.selection else os.O_RDONLY
+            return os.open(self.root, how | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise _unreadable(self.root, error) from error
 
@@ -100,8 +104,10 @@ def read_patterns_file(path: Path) -> list[bytes]:
     return split_pattern_file(_content(path))
 
 
-def check_patterns(lines: Sequence[bytes], root: bytes) -> list[str]:
+def check_patterns(lines: Sequence[bytes], source: FileSource) -> list[str]:
     """Return sentences on patterns that probably do not do what was meant.
+
+    Such are those that spell a named path, or begin where several of them lie.
 
     Raises:
         InvalidPatternError: a line holds a NUL byte.
@@ -110,14 +116,29 @@ def check_patterns(lines: Sequence[bytes], root: bytes) -> list[str]:
         f"the pattern '{_shown(line)}' can never match anything"
         for line in compile_patterns(lines).unmatchable
     ]
+    above = source.root.rstrip(b"/") + b"/"
+    inside = [path for path in source.selection if path != ROOT]
+    starts = {source.root, *(before + path for path in inside for before in (b"/", above))}
+    place = "each path that was named" if inside else "the source's root"
     for line in lines:
-        meant = anchored_spelling(line, root)
+        meant = _meant(line, starts)
         if meant is not None:
             remarks.append(
-                f"the pattern '{_shown(line)}' is seen from the source's root, where it leaves out "
+                f"the pattern '{_shown(line)}' is seen from {place}, where it leaves out "
                 f"nothing; '{_shown(meant)}' was probably meant"
             )
     return remarks
+
+
+def _meant(line: bytes, starts: Collection[bytes]) -> bytes | None:
+    """Return the pattern that a line means, which begins with the longest possible of *starts*."""
+    glob = line.removeprefix(b"!")
+    end = glob.rfind(b"/")
+    while end > 0:
+        if glob[:end] in starts and (meant := anchored_spelling(line, glob[:end])) is not None:
+            return meant
+        end = glob.rfind(b"/", 0, end)
+    return None
 
 
 def _located(path: bytes) -> tuple[bytes, bool]:
@@ -147,17 +168,6 @@ def _link_itself(path: bytes) -> bytes:
         return os.path.join(os.path.realpath(folder or b".", strict=True), name)  # noqa: PTH118 - paths are bytes here
     except OSError as error:
         raise _unreadable(path, error) from error
-
-
-def _outermost(ascending: Sequence[bytes]) -> list[bytes]:
-    """Drop paths that lie below another one."""
-    kept: list[bytes] = []
-    chosen = set(ascending)
-    for path in ascending:
-        parts = path.split(b"/")
-        if not any(b"/".join(parts[:count]) in chosen for count in range(1, len(parts))):
-            kept.append(path)
-    return kept
 
 
 def _refuse_empty(folder: bytes) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.core.face import ScanRules
 from holdfast.core.python import scan
 from holdfast.core.python.linux import FOLDER_FLAGS
+from holdfast.core.scan_rules import ScanRules
 
 NAMES = st.binary(min_size=1, max_size=6).filter(
     lambda name: b"/" not in name and b"\0" not in name and name not in {b".", b".."}

@@ -7,15 +7,23 @@ import pytest
 
 from doubles.engine_store import EngineStore, open_folder
 from doubles.trees import remove_tree
-from holdfast.core.face import ScanRules
+from holdfast.core.named_paths import outermost
 from holdfast.core.restore_rules import LeftOutRules, RestoreRules
+from holdfast.core.scan_rules import ScanRules
 
 CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n"
 
 
 def rules(left_out: LeftOutRules | None) -> RestoreRules:
     """Return rules by which a mirror is made."""
-    return RestoreRules("always", delete=True, sparse=True, numeric_ids=False, left_out=left_out)
+    return RestoreRules(
+        "always",
+        delete=True,
+        sparse=True,
+        numeric_ids=False,
+        roots=() if left_out is None else outermost(left_out.named),
+        left_out=left_out,
+    )
 
 
 class Mirror:
@@ -43,6 +51,7 @@ class Mirror:
             exclude_if_present=found.if_present,
             exclude_larger_bytes=found.larger_bytes,
             one_file_system=found.one_file_system,
+            selection=found.named,
         )
         self.root = self.store.write(self.folder, scan).root
 
@@ -189,6 +198,46 @@ def test_a_full_folder_in_the_way_of_a_file_stays_if_it_holds_what_was_left_out(
 
     assert [one.code for one in mirror.store.findings] == ["in-the-way"]
     assert mirror.has("name/x.tmp")
+
+
+def test_patterns_are_seen_from_each_named_path(make: Make) -> None:
+    """As the backup saw them: what only looks alike goes."""
+    mirror = make(LeftOutRules(patterns=(b"/tmp", b"p/q"), named=(b"a", b"b/c")))
+    mirror.put("a/file", "a/tmp/x", "b/c/file", "b/c/p/q/x", "b/tmp/mine")
+    mirror.back_up()
+    mirror.put("a/c/tmp", "a/b/p/q", "b/c/tmp", "a/p/q")
+
+    removed, spared = mirror.planned()
+    assert removed == {b"a/b/", b"a/c/"}
+    assert spared == {b"a/p/", b"a/tmp/", b"b/c/p/q/", b"b/c/tmp"}
+    mirror.restore()
+
+    assert all(mirror.has(path) for path in ("a/tmp/x", "b/c/p/q/x", "b/tmp/mine"))
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        LeftOutRules(patterns=(b"/cache",), named=(b".", b"cache/deep/app")),
+        LeftOutRules(if_present=(b".no",), named=(b".", b"cache/deep/app")),
+        LeftOutRules(caches=True, named=(b".", b"cache/deep/app")),
+    ],
+)
+def test_what_lies_beside_a_named_path_in_a_folder_that_is_left_out_stays(
+    make: Make, left_out: LeftOutRules
+) -> None:
+    """The tree has that folder, as the way to what was named, and nothing else of it."""
+    mirror = make(left_out)
+    mirror.put("cache/.no", "cache/page", "cache/deep/page", "cache/deep/app/file", "file")
+    mirror.put("cache/CACHEDIR.TAG", content=CACHE_TAG)
+    mirror.back_up()
+    mirror.put("cache/deep/app/new", "new")
+
+    assert mirror.planned()[0] == {b"cache/deep/app/new", b"new"}
+    mirror.restore()
+
+    assert mirror.has("cache/page")
+    assert mirror.has("cache/deep/page")
 
 
 def test_without_rules_everything_goes_that_the_tree_does_not_have(make: Make) -> None:

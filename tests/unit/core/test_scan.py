@@ -13,10 +13,11 @@ import pytest
 
 from doubles.trees import disposable_folder
 from holdfast.base.progress import Finding
-from holdfast.core.face import NodeRule, ScanRules
+from holdfast.core.face import NodeRule
 from holdfast.core.python import scan
 from holdfast.core.python.entries import FOLDER_SIZE
-from holdfast.core.python.linux import FOLDER_FLAGS
+from holdfast.core.python.linux import FOLDER_FLAGS, PASSED_FLAGS
+from holdfast.core.scan_rules import ScanRules
 
 CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# made by a test\n"
 
@@ -48,6 +49,35 @@ def make(root: Path, *paths: str) -> None:
         else:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(path)
+
+
+def mount(root: Path, patch: pytest.MonkeyPatch, *folders: str) -> None:
+    """Make it look as if each of *folders*, with all below it, were a file system of its own."""
+    devices: dict[int, int] = {}
+    for number, folder in enumerate(folders, 1):
+        for path in [root / folder, *(root / folder).rglob("*")]:
+            devices[path.stat().st_ino] = number
+    real_stat, real_fstat = os.stat, os.fstat
+
+    def moved(status: os.stat_result) -> os.stat_result:
+        device = status.st_dev + devices.get(status.st_ino, 0)
+        return os.stat_result([*status[:2], device, *status[3:]])
+
+    patch.setattr(os, "stat", lambda path, **options: moved(real_stat(path, **options)))
+    patch.setattr(os, "fstat", lambda fd: moved(real_fstat(fd)))
+
+
+@contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Do without root's right to read everything."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
 
 
 def open_descriptors() -> int:
@@ -160,6 +190,138 @@ def test_a_selected_path_that_is_not_there_is_a_finding(tmp_path: Path, path: by
 
     assert [finding.code for finding in findings] == [scan.VANISHED]
     assert path.startswith(findings[0].path)
+
+
+def test_each_named_path_has_its_own_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies below it on another one is left out; on the way to it none matters."""
+    make(tmp_path, "root/x", "home/y", "home/usb/z", "way/mnt/deep/v", "way/w")
+    mount(tmp_path, monkeypatch, "home", "home/usb", "way/mnt")
+    selection = [b"root", b"home", b"way/mnt/deep"]
+
+    paths, findings = scanned(tmp_path, selection=selection, one_file_system=True)
+
+    folders = {b"home", b"home/usb", b"root", b"way", b"way/mnt", b"way/mnt/deep"}
+    assert set(paths) == folders | {b"root/x", b"home/y", b"way/mnt/deep/v"}
+    assert findings == []
+
+
+def test_a_named_path_below_another_one_starts_anew_on_its_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the way to it leads over a third one, of which nothing else is taken."""
+    make(tmp_path, "etc/x", "home/y", "mnt/third/z", "mnt/third/fourth/v", "mnt/third/w/x")
+    mount(tmp_path, monkeypatch, "home", "mnt/third", "mnt/third/fourth")
+
+    def taken(*selection: bytes) -> list[bytes]:
+        paths, findings = scanned(tmp_path, selection=selection, one_file_system=True)
+        assert findings == []
+        return [path for path in paths if len(path.rpartition(b"/")[2]) == 1]
+
+    assert taken() == taken(b".") == [b"etc/x"]
+    assert taken(b".", b"home") == [b"etc/x", b"home/y"]
+    assert taken(b".", b"mnt/third/fourth") == [b"etc/x", b"mnt/third/fourth/v"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "left_out"),
+    [
+        ({"exclude": [b"[mqr]", b"one"]}, ""),
+        ({"exclude": [b"/m", b"/m/q", b"/q", b"/one", b"m/q/in"]}, ""),
+        ({"exclude": [b"sub"]}, "m/q/sub/in m/r/sub/in"),
+        ({"exclude": [b"/sub/"]}, "m/q/sub/in m/r/sub/in"),
+        ({"exclude": [b"/in"]}, "m/q/in"),
+        ({"exclude": [b"*"]}, "m/q/in m/q/sub/in m/r/sub/in"),
+        ({"exclude_if_present": [b"one", b"sub"]}, ""),
+        ({"exclude_if_present": [b"in"]}, "m/q/sub/in m/r/sub/in"),
+        ({"exclude_larger_bytes": 0}, "m/q/in m/q/sub/in m/r/sub/in"),
+    ],
+)
+def test_rules_hold_only_below_named_paths_and_are_seen_from_each(
+    tmp_path: Path, rules: dict[str, Any], left_out: str
+) -> None:
+    """Neither for these paths themselves, nor for the folders that lead to them."""
+    files = {"m/one", "m/q/in", "m/q/sub/in", "m/r/sub/in"}
+    make(tmp_path, "m/not-named", *files)
+
+    paths, findings = scanned(tmp_path, selection=[b"m/q", b"m/r", b"m/one"], **rules)
+
+    assert {path for path in map(os.fsdecode, paths) if (tmp_path / path).is_file()} == (
+        files - set(left_out.split())
+    )
+    assert {b"m", b"m/q", b"m/r"} <= set(paths)
+    assert findings == []
+
+
+def test_a_named_folder_is_taken_even_if_it_is_a_cache(tmp_path: Path) -> None:
+    """And what is named in a cache; of the cache itself the tag alone, if it is below a name."""
+    make(tmp_path, "c/a/in", "c/b/in", "d/sub/in", "d/sub/deep/app/in", "d/sub/deep/in")
+    for folder in ("c", "c/a", "d/sub"):
+        (tmp_path / folder / "CACHEDIR.TAG").write_bytes(CACHE_TAG)
+    named = [b"c/a", b"c/b", b"d", b"d/sub/deep/app"]
+
+    paths, findings = scanned(tmp_path, selection=named, exclude_caches=True)
+
+    assert {path for path in map(os.fsdecode, paths) if (tmp_path / path).is_file()} == {
+        "c/a/CACHEDIR.TAG",
+        "c/a/in",
+        "c/b/in",
+        "d/sub/CACHEDIR.TAG",
+        "d/sub/deep/app/in",
+    }
+    assert findings == []
+    assert b"in" in scanned(tmp_path / "c/a", exclude_caches=True)[0]
+
+
+def test_what_is_named_in_a_folder_that_is_left_out_is_taken(tmp_path: Path) -> None:
+    """Of the folders that lead there nothing else is; below it, rules are seen from it."""
+    make(tmp_path, "cache/app/x", "cache/app/tmp/x", "cache/other/x", "cache/x", "o/cache/x")
+    rules = {"exclude": [b"cache/**", b"cache", b"/tmp"], "selection": [b".", b"cache/app"]}
+
+    paths, findings = scanned(tmp_path, **rules)
+
+    assert paths == [b"cache", b"o", b"cache/app", b"cache/app/x"]
+    assert findings == []
+
+
+def test_a_path_that_is_never_taken_is_left_out_there_alone(tmp_path: Path) -> None:
+    """Unless something in it is named."""
+    make(tmp_path, "a/repo/x", "b/repo/x", "b/repo/y")
+    named = [b"a", b"b"]
+
+    assert b"a/repo/x" in scanned(tmp_path, selection=named)[0]
+    paths = scanned(tmp_path, selection=named, never=[b"a/repo"])[0]
+    assert paths == [b"a", b"b", b"b/repo", b"b/repo/x", b"b/repo/y"]
+    paths = scanned(tmp_path, selection=[*named, b"b/repo/x"], never=[b"b/repo"])[0]
+    assert paths == [b"a", b"b", b"a/repo", b"a/repo/x", b"b/repo", b"b/repo/x"]
+
+
+def test_folders_that_lead_to_named_paths_need_not_be_readable(tmp_path: Path) -> None:
+    """The right to search them suffices: nobody lists them."""
+    make(tmp_path, "mid/a/x", "mid/b", "mid/c", "o")
+    ways = [tmp_path, tmp_path / "mid"]
+    fd = os.open(tmp_path, PASSED_FLAGS)
+    for folder in ways:
+        folder.chmod(0o111)
+    findings: list[Finding] = []
+    rules = ScanRules(selection=[b"mid/a", b"mid/b"])
+    try:
+        with ordinary_user():
+            walk = scan.Scanner(fd, rules, findings.append)
+            pieces = [(list(piece.names), set(piece.passed)) for piece in walk.slices()]
+    finally:
+        os.close(fd)
+        for folder in ways:
+            folder.chmod(0o755)
+
+    assert pieces == [
+        ([b""], {b""}),
+        ([b"mid"], {b"mid"}),
+        ([b"a", b"b"], set()),
+        ([b"x"], set()),
+    ]
+    assert findings == []
 
 
 def test_what_cannot_be_read_is_a_finding_with_a_path_for_people(

@@ -59,10 +59,10 @@ def test_one_file_is_a_selection_in_its_folder(tree: Path) -> None:
     assert named(tree / "a" / "x").root == os.fsencode(tree / "a")
 
 
-def test_what_lies_below_another_path_is_taken_once(tree: Path) -> None:
-    """A selection never overlaps."""
-    assert named(tree / "a", tree / "a" / "x", tree / "b").selection == (b"a", b"b")
-    assert named(tree, tree / "a").selection == ()
+def test_a_path_below_another_one_is_kept(tree: Path) -> None:
+    """Rules are seen from it. The common folder may be one of the paths itself."""
+    assert named(tree / "a", tree / "a" / "x", tree / "b").selection == (b"a", b"a/x", b"b")
+    assert named(tree, tree / "a", tree).selection == (b".", b"a")
 
 
 def test_a_link_to_a_file_means_the_link(tree: Path) -> None:
@@ -127,7 +127,18 @@ def test_lines_that_begin_with_a_hash_are_remarks_in_files_of_paths(tmp_path: Pa
 
 def test_patterns_that_do_not_do_what_was_meant_are_remarked_on() -> None:
     """An absolute path of the source, and what can never match."""
-    remarks = check_patterns([b"/home/me/cache", b"[", b"*.tmp"], b"/home/me")
+    source = FileSource(b"/home/me", (), "/home/me")
+    remarks = check_patterns([b"/home/me/cache", b"[", b"*.tmp", b"/me/x"], source)
 
     assert len(remarks) == 2
     assert "'/cache' was probably meant" in remarks[1]
+
+
+def test_patterns_that_spell_one_of_several_named_paths_are_remarked_on() -> None:
+    """They are seen from it, neither from the root of all nor from where these lie."""
+    source = FileSource(b"/home/me", (b".", b"a/b", b"c"), "/home/me")
+    lines = [b"/home/me/a/b/cache", b"/a/b/*.tmp", b"!/c/keep", b"/a/keep", b"/home/me/d"]
+
+    remarks = check_patterns(lines, source)
+
+    assert [remark.split("'")[3] for remark in remarks] == ["/cache", "/*.tmp", "!/keep", "/d"]

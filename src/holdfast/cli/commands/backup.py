@@ -116,6 +116,7 @@ def backup(
     of the source that cannot be read are named, and the exit code is then 3.
     Restore points of one source form a series. It is called after the first path, unless --source
     names it: do that where there are several paths, so that another first path begins no other one.
+    Every path that is named is taken; what leaves things out holds below each, and is seen from it.
     With --from-command, a restore point is made only if the command succeeds.
     A file for --files-from has one path a line, taken as it is, without wildcards. Empty lines do
     not count, nor do those that begin with #: write ./#name for such a name. If there is a NUL byte

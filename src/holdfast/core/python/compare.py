@@ -130,12 +130,12 @@ class CompareRun(ReadingRun[Compared]):
                 continue  # its folder is reported as missing
             if folder != self._folder:
                 self._folder = folder
-                self._is_hollow = self._left_out.is_hollow(())
+                self._is_hollow = self._left_out.is_hollow(folder, ())
                 if self._selection.is_whole(folder):
                     self._additional = set(linux.names_of(fd))
             names = [entry.name for entry in entries]
             self._additional.difference_update(names)
-            self._is_hollow &= self._left_out.is_hollow(names)
+            self._is_hollow &= self._left_out.is_hollow(folder, names)
             prefix = folder.replace(b"\0", b"/")
             for entry in self._selection.chosen(folder, entries):
                 self._items += 1
@@ -228,7 +228,7 @@ class CompareRun(ReadingRun[Compared]):
         if not linux.names_in(fd, entry.name) or not self._selection.is_whole(folder):
             return
         leaf = yield from self._nodes.find_leaf(self, self._root, folder + b"\1")
-        if leaf.section(folder) is None and not self._left_out.is_hollow(()):
+        if leaf.section(folder) is None and not self._left_out.is_hollow(folder, ()):
             below = os.open(entry.name, linux.FOLDER_FLAGS, dir_fd=fd)
             try:
                 for name in sorted(linux.names_of(below)):

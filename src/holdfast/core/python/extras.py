@@ -92,7 +92,8 @@ class ExtrasRun(ReadingRun[Compared]):
                 self._start(folder, fd)
             for entry in entries:
                 self._left.pop(entry.name, None)
-            self._is_hollow &= self._left_out.is_hollow(entry.name for entry in entries)
+            names = [entry.name for entry in entries]
+            self._is_hollow &= self._left_out.is_hollow(folder, names)
             for entry in self._selection.chosen(folder, entries):
                 self._items += 1
                 yield from self._meet(fd, entry)
@@ -100,7 +101,7 @@ class ExtrasRun(ReadingRun[Compared]):
     def _start(self, folder: bytes, fd: int) -> None:
         self._folder = folder
         self._left = _names(fd) if self._selection.is_whole(folder) else {}
-        self._is_hollow = self._left_out.is_hollow(())
+        self._is_hollow = self._left_out.is_hollow(folder, ())
 
     def _open(self, looking: LookingStack, folder: bytes) -> int | None:
         return looking.open(components(folder[len(self._selection.prefix) :]))
@@ -155,7 +156,7 @@ class ExtrasRun(ReadingRun[Compared]):
         # A folder that is empty in the tree has no section there: nobody else looks into it.
         leaf = yield from self._nodes.find_leaf(self, self._root, folder + b"\1")
         if leaf.section(folder) is None:
-            self._tell(below, folder, names, is_hollow=self._left_out.is_hollow(()))
+            self._tell(below, folder, names, is_hollow=self._left_out.is_hollow(folder, ()))
 
 
 def _names(fd: int) -> dict[bytes, bool]:

@@ -11,7 +11,6 @@ from typing import Final
 
 from holdfast.base.progress import Finding
 from holdfast.core.face import (
-    ScanRules,
     Written,
 )
 from holdfast.core.python import linux, scan
@@ -42,6 +41,7 @@ from holdfast.core.python.run import Work
 from holdfast.core.python.state import RecordedSection, RecordedTree
 from holdfast.core.python.storing_run import PAUSE_BYTES, StoringRun
 from holdfast.core.python.tree_builder import hard_link_key
+from holdfast.core.scan_rules import ScanRules
 
 _TYPES: Final = {
     stat.S_IFREG: FILE,
@@ -131,7 +131,8 @@ class FilesRun(StoringRun):
         """Take some of a slice entry by entry: take its content over, or read it."""
         if start == stop:
             return
-        part = scan.Slice(piece.fd, piece.prefix, piece.names[start:stop], piece.status[start:stop])
+        names, found = piece.names[start:stop], piece.status[start:stop]
+        part = scan.Slice(piece.fd, piece.prefix, names, found, piece.passed)
         unchanged = self._unchanged(part, sections)
         columns = Columns(piece.prefix)
         unseen = 0
@@ -421,9 +422,11 @@ class FilesRun(StoringRun):
                 if found := linux.attributes(place):
                     xattrs = self._long_value(encode_xattrs(found))
             except OSError as error:
-                # Stored without them: what is below a folder needs its entry (8.1).
-                detail = f"extended attributes: {error.strerror}"
-                self._found(Finding(scan.UNREADABLE, piece.path(name), detail))
+                # Stored without them: what is below a folder needs its entry (8.1). Nobody asked
+                # for those of a folder that is only passed.
+                if name not in piece.passed:
+                    detail = f"extended attributes: {error.strerror}"
+                    self._found(Finding(scan.UNREADABLE, piece.path(name), detail))
         if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
             group = hard_link_group(self._link_key, status.st_dev, status.st_ino)
         return rare_values(

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from holdfast.core.named_paths import NamedPaths
 from holdfast.core.python import linux_restore as linux
 from holdfast.core.python.target_folders import LookingStack
 from holdfast.core.restore_rules import LeftOutRules
@@ -23,6 +24,7 @@ class LeftOut:
     def __init__(self, rules: LeftOutRules | None) -> None:
         found = LeftOutRules() if rules is None else rules
         self._patterns: Final = compile_patterns(tuple(found.patterns))
+        self._named: Final = NamedPaths(found.named)
         self._larger: Final = found.larger_bytes
         self._caches: Final = found.caches
         self._markers: Final = frozenset(
@@ -31,12 +33,19 @@ class LeftOut:
         self._hollows: Final = bool(self._markers) or found.one_file_system
         self._judges: Final = bool(self._patterns or self._markers or self._larger is not None)
 
-    def is_hollow(self, names: Iterable[bytes]) -> bool:
+    def is_hollow(self, folder: bytes, names: Iterable[bytes]) -> bool:
         """Say whether a folder in which the tree has *names* only may have held more.
 
         A folder with a marker, or on another file system, is stored empty; a cache with its tag.
+        What leads to a named path is stored all the same. *folder* is that of a tree key.
         """
-        return self._hollows and all(self._caches and name == _CACHE_TAG for name in names)
+        if not self._hollows:
+            return False
+        above = folder.replace(b"\0", b"/")
+        return all(
+            (self._caches and name == _CACHE_TAG) or self._named.leads(above + name)
+            for name in names
+        )
 
     def spares(self, folder_fd: int, name: bytes, path: bytes) -> bool:
         """Say whether *name* is left out, or is a folder that holds something that is.
@@ -49,7 +58,7 @@ class LeftOut:
         if not self._judges:
             return False
         status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
-        if self._is_left_out(path, status):
+        if self._is_left_out(path, status) or self._is_in_passed(path):
             return True
         if not stat.S_ISDIR(status.st_mode):
             return False
@@ -63,10 +72,21 @@ class LeftOut:
             return True  # It cannot be looked into.
 
     def _is_left_out(self, path: bytes, status: os.stat_result) -> bool:
-        if self._patterns.excludes(path, stat.S_ISDIR(status.st_mode)):
+        seen = self._named.seen(path)
+        if seen is None:
+            return False
+        if self._patterns.excludes(seen, stat.S_ISDIR(status.st_mode)):
             return True
         is_file = stat.S_ISREG(status.st_mode)
         return self._larger is not None and is_file and status.st_size > self._larger
+
+    def _is_in_passed(self, path: bytes) -> bool:
+        """Say whether a folder above is left out, and in the tree as the way to a named path."""
+        above, _, _ = path.rpartition(b"/")
+        if not above or not self._named.leads(above):
+            return False
+        seen = self._named.seen(above)
+        return seen is not None and self._patterns.excludes_within(seen, is_folder=True)
 
     def _holds_any(self, folder_fd: int, path: bytes) -> bool:
         looking = LookingStack(folder_fd)

@@ -11,6 +11,8 @@ from typing import Final
 
 FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 FOLDER_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+PASSED_FLAGS: Final = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+"""For folders that are not listed: the right to search them suffices."""
 _NO_ATIME: Final = os.O_NOATIME
 """Allowed to the owner and to root only."""
 

@@ -135,7 +135,7 @@ class RestoreFolders:
     def has(self, level: Level, names: Sequence[bytes]) -> None:
         """Take note of what the tree has in a folder."""
         level.extra.difference_update(names)
-        level.is_hollow = level.is_hollow and self._left_out.is_hollow(names)
+        level.is_hollow = level.is_hollow and self._left_out.is_hollow(level.folder, names)
 
     def close(self) -> None:
         """Close all folders as they are; rights that were lent are taken back."""
@@ -412,7 +412,7 @@ class RestoreFolders:
 
     def _remove_extra(self, level: Level) -> None:
         fd = level.fd
-        if fd is None or (level.is_hollow and self._left_out.is_hollow(())):
+        if fd is None or (level.is_hollow and self._left_out.is_hollow(level.folder, ())):
             return
         for name in sorted(level.extra):
             path = level.path(name)

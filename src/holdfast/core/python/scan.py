@@ -3,6 +3,10 @@
 Order (vault-format.md 8.1): the entries of a folder, ascending by name, then the same for each of
 its sub-folders, ascending. Everything is reached through open folders and never through a path, so
 that neither a path beyond PATH_MAX nor a symlink put in the way can lead elsewhere.
+
+Each named path is a start: the rules say what is left out below it, seen from it, and never leave
+out the path itself. A folder that is only on the way to one is *passed*: nothing else in it is
+looked at, so that it need not be readable.
 """
 
 import errno
@@ -10,14 +14,16 @@ import os
 import stat
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from holdfast.base.progress import Finding
-from holdfast.core.face import ScanRules
+from holdfast.core.named_paths import ROOTS
 from holdfast.core.python import linux
+from holdfast.core.scan_rules import ScanRules
 from holdfast.policy.patterns import Patterns, compile_patterns
 
 SLICE_ENTRIES: Final = 2048
@@ -49,8 +55,18 @@ UNSUPPORTED: Final = "unsupported"
 _GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ELOOP})
 """ELOOP: a symlink has taken the place of what was there."""
 
-_Selection = dict[bytes, "_Selection"]
-"""What is selected, by name; an empty one below a name means all that is there."""
+_NO_NAMES: Final[frozenset[bytes]] = frozenset()
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """A path that somebody named, or one that leads to such paths."""
+
+    is_named: bool = False
+    below: dict[bytes, "_Wanted"] = field(default_factory=dict)
+
+
+_NOTHING: Final = _Wanted()
 
 
 @dataclass(slots=True)
@@ -61,6 +77,8 @@ class Slice:
     prefix: bytes
     names: list[bytes]
     status: list[os.stat_result]
+    passed: AbstractSet[bytes] = _NO_NAMES
+    """Folders among them that are there only as the way to what was named."""
 
     def path(self, name: bytes) -> bytes:
         """Return the path of an entry relative to the root, for people."""
@@ -73,9 +91,17 @@ class _Level:
 
     name: bytes
     prefix: bytes
-    wanted: _Selection
+    wanted: _Wanted
     status: os.stat_result
     fd: int | None
+    device: int
+    """The file system of the named path that it is or lies in."""
+    start: int
+    """How many bytes of the paths in it lead to that named path: rules see the rest."""
+    is_passed: bool
+    """Only what is wanted in it is taken."""
+    passed: set[bytes] = field(default_factory=set)
+    """Its sub-folders that are passed."""
     waiting: list[bytes] = field(default_factory=list)
     """Sub-folders still to be walked, descending, so that the next one is popped off the end."""
 
@@ -89,7 +115,9 @@ class Scanner:
         self._patterns: Patterns | None = (
             compile_patterns(tuple(rules.exclude)) if rules.exclude else None
         )
-        self._selection = _selection_tree(rules.selection)
+        self._wanted = _wanted_tree(rules.selection)
+        self._never = _by_folder(rules.never)
+        self._has_markers = bool(rules.exclude_if_present) or rules.exclude_caches
         self._takes_all = not rules.exclude and rules.exclude_larger_bytes is None
         self._levels: list[_Level] = []
         # Those of the levels that are open, but the root: upper ones first.
@@ -100,11 +128,14 @@ class Scanner:
 
     def slices(self) -> Iterator[Slice]:
         """Yield everything, in key order. The first entry is the root with an empty name."""
-        root_fd = os.open(b".", linux.FOLDER_FLAGS, dir_fd=self._root_fd)
-        root = _Level(b"", b"", self._selection, self._root_status, root_fd)
+        wanted, status = self._wanted, self._root_status
+        is_passed = not wanted.is_named
+        root_fd = os.open(b".", _flags(is_passed=is_passed), dir_fd=self._root_fd)
+        root = _Level(b"", b"", wanted, status, root_fd, status.st_dev, 0, is_passed)
         self._levels.append(root)
+        passed = frozenset((b"",)) if is_passed else _NO_NAMES
         try:
-            yield Slice(root_fd, b"", [b""], [self._root_status])
+            yield Slice(root_fd, b"", [b""], [status], passed)
             yield from self._list(root, root_fd)
             while self._levels:
                 level = self._levels[-1]
@@ -124,13 +155,10 @@ class Scanner:
 
     def _list(self, level: _Level, fd: int) -> Iterator[Slice]:
         try:
-            # A name that is replaced while the folder is listed may come twice (tmpfs, btrfs).
-            # `os.fsencode` without its frame of Python for each name.
-            names = sorted({name.encode(_NAMES, "surrogateescape") for name in os.listdir(fd)})
+            names = self._names(level, fd)
         except OSError as error:
             self._report(_path(level.prefix)[:-1], error)
             return
-        names = self._chosen(level, fd, names)
         if len(level.prefix) > _LONG_BYTES:
             self._long_left -= len(names)
             if self._long_left < 0:
@@ -142,31 +170,46 @@ class Scanner:
                 yield piece
         level.waiting.reverse()
 
-    def _chosen(self, level: _Level, fd: int, names: list[bytes]) -> list[bytes]:
-        if (
-            not self._rules.exclude_if_present
-            and not self._rules.exclude_caches
-            and not level.wanted
-        ):
-            return names
+    def _names(self, level: _Level, fd: int) -> list[bytes]:
+        """Return the names in a folder that are to be examined, ascending.
+
+        Raises:
+            OSError: it cannot be listed.
+        """
+        wanted = level.wanted.below
+        if level.is_passed:
+            return sorted(wanted)
+        # A name that is replaced while the folder is listed may come twice (tmpfs, btrfs).
+        # `os.fsencode` without its frame of Python for each name.
+        names = sorted({name.encode(_NAMES, "surrogateescape") for name in os.listdir(fd)})
+        if level.prefix in self._never:
+            never = self._never[level.prefix]
+            names = [name for name in names if name not in never]
+        if self._has_markers and not level.wanted.is_named:
+            names = self._unmarked(level, fd, names)
+        # What is wanted and not there becomes a finding when it is examined.
+        return sorted({*names, *wanted}) if wanted else names
+
+    def _unmarked(self, level: _Level, fd: int, names: list[bytes]) -> list[bytes]:
+        """Return what markers leave of the names in a folder."""
         there = frozenset(names)
         if not there.isdisjoint(self._rules.exclude_if_present):
+            level.is_passed = True
             return []
         if self._rules.exclude_caches and _CACHE_TAG in there and _is_cache(fd):
+            level.is_passed = True
             # The folder and its tag stay, so that the restored folder is a cache again.
             return [_CACHE_TAG]
-        if not level.wanted:
-            return names
-        for missing in sorted(level.wanted.keys() - there):
-            self._found(Finding(VANISHED, _path(level.prefix, missing), "not there any more"))
-        return [name for name in names if name in level.wanted]
+        return names
 
     def _examine(self, level: _Level, fd: int, names: list[bytes]) -> Slice:
-        if self._takes_all and not level.wanted:
+        wanted = level.wanted.below
+        if self._takes_all and not wanted:
             with suppress(OSError):  # then one by one, to say which
                 return self._examine_all(level, fd, names)
         piece = Slice(fd, level.prefix, [], [])
         path = _path(level.prefix)
+        seen = path[level.start :]
         patterns = self._patterns
         larger = self._rules.exclude_larger_bytes
         for name in names:
@@ -175,19 +218,50 @@ class Scanner:
             except OSError as error:
                 self._report(path + name, error)
                 continue
+            if wanted and name in wanted:
+                if self._meet(level, name, status):
+                    piece.names.append(name)
+                    piece.status.append(status)
+                continue
+            # As `_is_left_out` says, without a call for each entry.
             is_folder = stat.S_ISDIR(status.st_mode)
-            if patterns is not None and patterns.excludes(path + name, is_folder):
+            if patterns is not None and patterns.excludes(seen + name, is_folder):
                 continue
             if larger is not None and status.st_size > larger and stat.S_ISREG(status.st_mode):
                 continue
-            if is_folder:
-                if self._may_enter(path + name, status):
-                    level.waiting.append(name)
-            elif level.wanted.get(name):
-                self._found(Finding(VANISHED, path + name, "not a folder any more"))
+            if is_folder and self._may_enter(level, path + name, status):
+                level.waiting.append(name)
             piece.names.append(name)
             piece.status.append(status)
+        piece.passed = level.passed
         return piece
+
+    def _meet(self, level: _Level, name: bytes, status: os.stat_result) -> bool:
+        """Say whether something is taken that was named, or leads to what was named.
+
+        A folder that the rules leave out is passed.
+        """
+        wanted, path = level.wanted.below[name], _path(level.prefix, name)
+        is_left_out = level.is_passed or self._is_left_out(path[level.start :], status)
+        if not stat.S_ISDIR(status.st_mode):
+            if wanted.below:
+                self._found(Finding(VANISHED, path, "not a folder any more"))
+            return wanted.is_named or not is_left_out
+        if not wanted.is_named and (
+            is_left_out
+            or name in self._never.get(level.prefix, ())
+            or self._is_elsewhere(level, status)
+        ):
+            level.passed.add(name)
+        if not self._is_too_deep(path):
+            level.waiting.append(name)
+        return True
+
+    def _is_left_out(self, seen: bytes, status: os.stat_result) -> bool:
+        patterns, larger = self._patterns, self._rules.exclude_larger_bytes
+        if patterns is not None and patterns.excludes(seen, stat.S_ISDIR(status.st_mode)):
+            return True
+        return larger is not None and status.st_size > larger and stat.S_ISREG(status.st_mode)
 
     def _examine_all(self, level: _Level, fd: int, names: list[bytes]) -> Slice:
         """Examine what nothing is left out of: half the time of one by one.
@@ -204,15 +278,21 @@ class Scanner:
         if folders:
             path = _path(level.prefix)
             level.waiting += [
-                name for name, status in folders if self._may_enter(path + name, status)
+                name for name, status in folders if self._may_enter(level, path + name, status)
             ]
         return Slice(fd, level.prefix, names, found)
 
-    def _may_enter(self, path: bytes, status: os.stat_result) -> bool:
-        if len(path) >= _DEEPEST_BYTES:
-            self._found(Finding(UNSUPPORTED, path, _TOO_DEEP))
+    def _may_enter(self, level: _Level, path: bytes, status: os.stat_result) -> bool:
+        return not (self._is_too_deep(path) or self._is_elsewhere(level, status))
+
+    def _is_too_deep(self, path: bytes) -> bool:
+        if len(path) < _DEEPEST_BYTES:
             return False
-        return not self._rules.one_file_system or status.st_dev == self._root_status.st_dev
+        self._found(Finding(UNSUPPORTED, path, _TOO_DEEP))
+        return True
+
+    def _is_elsewhere(self, level: _Level, status: os.stat_result) -> bool:
+        return self._rules.one_file_system and status.st_dev != level.device
 
     # --- down and up again --------------------------------------------------------------------
 
@@ -222,17 +302,22 @@ class Scanner:
         if parent_fd is None:
             self._found(Finding(VANISHED, path, "its folder was moved while it was read"))
             return None
+        wanted = level.wanted.below.get(name, _NOTHING)
+        is_passed = name in level.passed
         try:
-            fd = linux.open_at(name, linux.FOLDER_FLAGS, parent_fd)
+            fd = linux.open_at(name, _flags(is_passed=is_passed), parent_fd)
         except OSError as error:
             self._report(path, error)
             return None
         if not level.waiting:
             # The last child: nobody comes back here, so chains of any depth hold few folders.
             self._close(level)
-        child = _Level(
-            name, level.prefix + name + b"\0", level.wanted.get(name, {}), os.fstat(fd), fd
-        )
+        status = os.fstat(fd)
+        device, start = level.device, level.start
+        if wanted.is_named:
+            device, start = status.st_dev, len(path) + 1
+        prefix = level.prefix + name + b"\0"
+        child = _Level(name, prefix, wanted, status, fd, device, start, is_passed)
         self._levels.append(child)
         self._hold(child)
         return child
@@ -282,7 +367,7 @@ def _path(prefix: bytes, name: bytes = b"") -> bytes:
 def _open_same(level: _Level, parent_fd: int) -> int | None:
     """Open the folder of *level* below its parent; None if something else is there now."""
     try:
-        fd = linux.open_at(level.name, linux.FOLDER_FLAGS, parent_fd)
+        fd = linux.open_at(level.name, _flags(is_passed=level.is_passed), parent_fd)
     except OSError:
         return None
     now, was = os.fstat(fd), level.status
@@ -292,21 +377,30 @@ def _open_same(level: _Level, parent_fd: int) -> int | None:
     return fd
 
 
-def _selection_tree(paths: Sequence[bytes]) -> _Selection:
-    root: _Selection = {}
-    if b"" in paths:
-        return root
-    # Shorter ones first: a folder that is selected as a whole hides what is selected below it.
-    for path in sorted(paths, key=lambda path: path.count(b"/")):
+def _flags(*, is_passed: bool) -> int:
+    return linux.PASSED_FLAGS if is_passed else linux.FOLDER_FLAGS
+
+
+def _wanted_tree(paths: Sequence[bytes]) -> _Wanted:
+    """Return the root, with the paths that are named below it; without paths, it is named."""
+    root = _Wanted(is_named=not paths)
+    for path in paths:
         node = root
-        *folders, name = path.split(b"/")
-        for folder in folders:
-            if folder in node and not node[folder]:
-                break
-            node = node.setdefault(folder, {})
-        else:
-            node.setdefault(name, {})
+        if path not in ROOTS:
+            for name in path.split(b"/"):
+                node = node.below.setdefault(name, _Wanted())
+        node.is_named = True
     return root
+
+
+def _by_folder(paths: Sequence[bytes]) -> Mapping[bytes, frozenset[bytes]]:
+    """Return the last names of paths, by the prefix of the folder that they are in."""
+    found: dict[bytes, frozenset[bytes]] = {}
+    for path in paths:
+        *above, name = path.split(b"/")
+        prefix = b"".join(one + b"\0" for one in above)
+        found[prefix] = found.get(prefix, _NO_NAMES) | {name}
+    return found
 
 
 def _is_cache(fd: int) -> bool:

@@ -6,13 +6,13 @@ from holdfast.base.randomness import Random
 from holdfast.core.face import (
     Limits,
     Parameters,
-    ScanRules,
     WriteKeys,
 )
 from holdfast.core.python.chunk_store import ChunkStore
 from holdfast.core.python.files_run import FilesRun
 from holdfast.core.python.index import PythonIndex
 from holdfast.core.python.stream_run import StreamRun
+from holdfast.core.scan_rules import ScanRules
 
 
 class PythonWriter:
