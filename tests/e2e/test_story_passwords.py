@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from doubles.command_line import PASSWORD, CommandLine
 
 EXTRACT = Path(__file__).resolve().parents[2] / "tools" / "holdfast-extract"
@@ -93,6 +95,33 @@ def test_without_a_password_and_a_terminal_the_refusal_says_so(filled: CommandLi
 
     assert answer.code == 12
     assert "no terminal" in answer.err
+
+
+@pytest.mark.parametrize("option", ["--source", "--host", "--tag"])
+def test_points_of_a_name_are_not_said_to_be_none_by_whoever_cannot_read_names(
+    filled: CommandLine, option: str
+) -> None:
+    """A script would take "none" for true; without a name the outside is listed as ever."""
+    for words in (("points", option, "x"), ("points", option, "x", "--json")):
+        refused = filled(*words)
+        assert (refused.code, refused.out) == (12, "")
+        assert "H810" in refused.err
+        assert "--password-file" in refused.err
+    assert filled("points").code == 0
+    assert filled.done("points", option, "x", "--json").document["points"] == []
+
+
+def test_points_of_a_name_need_no_password_where_nothing_is_sealed(
+    holdfast: CommandLine,
+) -> None:
+    """Neither where there is no restore point yet."""
+    holdfast.init()
+    assert holdfast("points", "--source", "x").code == 0
+    holdfast.environment["HOLDFAST_REPOSITORY"] = str(holdfast.folder / "open")
+    holdfast.done("init", "--cipher", "none", password=False)
+    holdfast.done("backup", holdfast.source(), "--tag", "weekly", password=False)
+
+    assert len(holdfast("points", "--tag", "weekly", "--json").document["points"]) == 1
 
 
 def test_the_nightly_machine_needs_no_password_and_can_read_nothing(filled: CommandLine) -> None:

@@ -3,6 +3,7 @@
 from holdfast.base.errors import (
     BusyError,
     InternalError,
+    KeysError,
     RequestError,
     SignatureError,
     StorageError,
@@ -67,6 +68,12 @@ class UnknownAddressError(RequestError):
     """This machine knows no repository at the address that it should forget."""
 
     code = "H809"
+
+
+class NamesNeedKeyError(KeysError):
+    """Restore points are chosen by a name or a tag, and nothing opens the vault to read these."""
+
+    code = "H810"
 
 
 class NotEncryptedError(SignatureError):

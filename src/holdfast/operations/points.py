@@ -10,6 +10,7 @@ from holdfast.format.point import LeftOut
 from holdfast.keys.statements import KeyChain
 from holdfast.keys.unlockers import SLOT_WORDS
 from holdfast.operations.context import Context
+from holdfast.operations.errors import NamesNeedKeyError
 from holdfast.operations.opening import opened, unlocked_if_possible, unlocked_or_declined
 from holdfast.vault.points import PointList, RestorePoint, of_series
 from holdfast.vault.seen_points import see_points
@@ -29,6 +30,11 @@ class PointsRequest:
     host: str | None = None
     tags: tuple[str, ...] = ()
     ask: bool = False
+
+    @property
+    def compares_names(self) -> bool:
+        """Whether what is sealed in a point decides if it is listed."""
+        return self.source is not None or self.host is not None or bool(self.tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +90,20 @@ def run(request: PointsRequest, context: Context) -> PointsListing:
 
     Raises:
         KeysError: what was given does not open the vault.
+        NamesNeedKeyError: names are to be compared, there are points, and nothing opens the vault.
     """
     with opened(request.address, context) as closed:
         find = unlocked_or_declined if request.ask else unlocked_if_possible
         vault: Vault | None = find(closed, context)
         is_open = vault is not None
         listed = see_points(vault or closed)
+        if request.compares_names and not is_open and listed.points:
+            raise NamesNeedKeyError(
+                "Names of sources and machines, and tags, can be compared only by whoever can open "
+                "the vault.",
+                hint="Give the password with --password-file or --password-command; without a "
+                "name, 'holdfast points' lists the outside of all restore points.",
+            )
         openers = openers_of(closed.chain)
         chosen = [
             describe(point, closed.chain.suite.name, openers)
