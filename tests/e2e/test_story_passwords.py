@@ -238,6 +238,31 @@ def test_the_recovery_kit_is_written_for_its_owner_only(filled: CommandLine) -> 
     assert filled("recovery-kit", "-o", text, password=True).code == 1
 
 
+def test_a_kit_that_cannot_be_written_is_refused_before_anything_is_made(
+    holdfast: CommandLine,
+) -> None:
+    """As far as it can be seen: a folder that is missing, or a file that is there."""
+    for kit in (holdfast.folder / "nowhere" / "kit", Path("/dev/full")):
+        refused = holdfast("init", "--kit", kit, password=True)
+        assert (refused.code, "H807" in refused.err) == (1, True)
+        assert not holdfast.repository.exists()
+        assert not list(holdfast.home.glob(".config/holdfast/writers/*"))
+
+
+def test_a_kit_whose_writing_fails_hides_nothing_of_what_was_made(holdfast: CommandLine) -> None:
+    """The kit is shown instead, and the hint writes it."""
+    impossible = holdfast.folder / ("x" * 300)
+    made = holdfast("init", "--kit", impossible, password=True)
+
+    assert (made.code, "H807" in made.err) == (1, True)
+    assert "The repository is made" in made.err
+    assert f"holdfast recovery-kit -r {holdfast.repository} -o FILE" in made.err
+    assert f"Made the repository {holdfast.repository}" in made.out
+    assert "HOLDFAST RECOVERY KIT" in made.out
+    assert "The recovery kit is in" not in made.out
+    holdfast.done("recovery-kit", "-o", holdfast.folder / "kit")
+
+
 def test_the_commands_of_the_recovery_kit_restore_on_another_machine(filled: CommandLine) -> None:
     """Those of Holdfast and those of the single file; the printed page has the same ones."""
     printed, page = filled.done("recovery-kit").out, filled.folder / "kit.html"

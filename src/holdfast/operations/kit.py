@@ -3,6 +3,7 @@
 import base64
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -110,17 +111,27 @@ def write(path: Path, text: str) -> None:
     """Write a kit to a new file that only its owner can read.
 
     Raises:
-        KitError: the file is there already, or cannot be written.
+        KitError: the file is there already, or cannot be written; then nothing is left of it.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
     except FileExistsError:
         raise _is_there(path) from None
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise KitError(f"'{path}' cannot be written: {reason}.") from error
+        raise _is_unwritable(path, error) from error
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        # Half a kit looks like one, and would stand in the way of the next attempt.
+        with suppress(OSError):
+            path.unlink()
+        raise _is_unwritable(path, error) from error
+
+
+def _is_unwritable(path: Path, error: OSError) -> KitError:
+    reason = error.strerror or type(error).__name__
+    return KitError(f"'{path}' cannot be written: {reason}.")
 
 
 def _is_there(path: Path) -> KitError:

@@ -11,6 +11,7 @@ from holdfast.cli.options import ADVANCED, GlobalCommand, family
 from holdfast.cli.output import printable
 from holdfast.operations import kit as kit_operation
 from holdfast.operations.ciphers import EncryptionWish
+from holdfast.operations.errors import KitError
 from holdfast.operations.init import Initialised, InitRequest, check, run
 
 app = family("Make repositories.")
@@ -69,6 +70,8 @@ def init(
     wish.vault_object()
     request = InitRequest(address, wish, hint)
     check(request, invocation.context)
+    if kit is not None:
+        kit_operation.check(kit)
     if invocation.options.dry_run:
         suite = wish.suite().name
         invocation.would(
@@ -78,9 +81,22 @@ def init(
         )
         return
     made = run(request, invocation.context)
-    if kit is not None:
+    problem = None if kit is None else _problem_of(kit, made)
+    _show(invocation, made, kit if problem is None else None)
+    if problem is not None:
+        raise problem
+
+
+def _problem_of(kit: Path, made: Initialised) -> KitError | None:
+    """Write the kit of what was *made*; return what is in the way of that, if anything is."""
+    try:
         kit_operation.write(kit, kit_text(made.kit, with_objects=True))
-    _show(invocation, made, kit)
+    except KitError as error:
+        return KitError(
+            f"The repository is made, but its recovery kit is in no file: {error.message}",
+            hint=f"'holdfast recovery-kit -r {printable(made.address)} -o FILE' writes the kit.",
+        )
+    return None
 
 
 def _show(invocation: Invocation, made: Initialised, kit: Path | None) -> None:
