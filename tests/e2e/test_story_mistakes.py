@@ -113,6 +113,24 @@ def test_a_writer_that_takes_the_name_of_another_pushes_out_none_of_its_points(
     assert done.document["staying"] == 2
 
 
+def test_prune_keeps_what_latest_names_after_a_clock_stood_in_the_past(
+    filled: CommandLine,
+) -> None:
+    """By its time it is the oldest; by its number in the series it is the last."""
+    filled.done("backup", filled.source(), "--time", "2001-01-01", password=False)
+    filled.done("backup", filled.source(), "--time", "2000-01-01", password=False)
+    points = filled.done("points", "--json").document["points"]
+    latest = filled.done("ls", "latest", "--json").document["point"]
+
+    pruned = filled.done("prune", "--keep-last", "1", "--yes", "-v")
+
+    (between,) = {point["id"] for point in points if point["time"].startswith("2001")}
+    left = [point["id"] for point in filled.done("points", "--json").document["points"]]
+    assert sorted(left) == sorted({point["id"] for point in points} - {between})
+    assert filled.done("ls", "latest", "--json").document["point"] == latest
+    assert f"{latest[:8]}  2000-01-01 00:00:00  latest" in pruned.out
+
+
 @pytest.mark.parametrize("words", [("-r", "x", "doctor"), ("doctor", "--repo", "x")])
 def test_doctor_says_that_it_looks_at_no_repository(
     holdfast: CommandLine, words: tuple[str, ...]

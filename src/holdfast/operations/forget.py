@@ -4,7 +4,7 @@ Both are planned first. Space is freed by gc, never here.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
@@ -125,9 +125,8 @@ def plan_prune(
                 "There is no restore point of this source and machine.",
                 hint="'holdfast points' lists them.",
             )
-        labels = _labels(listed.points)
         retention = plan_retention(
-            [_candidate(point, labels) for point in points],
+            _candidates(points, listed.points),
             rules,
             now=context.clock.now(),
             zone=zone,
@@ -163,10 +162,8 @@ def apply(plan: DropPlan, context: Context, listener: Listener) -> Dropped:
             listed.require_whole()
             planned = {decision.candidate.point_id for decision in plan.retention.decisions}
             series = {point.series_key for point in listed.points if bytes(point.id) in planned}
-            labels = _labels(listed.points)
-            now = [
-                _candidate(point, labels) for point in listed.points if point.series_key in series
-            ]
+            concerned = [point for point in listed.points if point.series_key in series]
+            now = _candidates(concerned, listed.points)
             _check_current(plan.retention, plan.dropped, now, context)
         ids = (*(point.id for point in plan.dropped), *plan.lost)
         wanted = [PointId(bytes.fromhex(point_id)) for point_id in ids]
@@ -216,14 +213,24 @@ def _labels(points: Sequence[RestorePoint]) -> dict[SeriesKey, str]:
     return labels if len(set(labels.values())) == len(labels) else marked
 
 
-def _candidate(point: RestorePoint, labels: Mapping[SeriesKey, str]) -> Candidate:
-    record = point.opened()
-    return Candidate(
-        point_id=bytes(point.id),
-        series=labels[point.series_key],
-        taken_at=datetime.fromtimestamp(point.time_ns / 10**9, UTC),
-        tags=frozenset(record.tags),
-    )
+def _candidates(points: Iterable[RestorePoint], listed: Sequence[RestorePoint]) -> list[Candidate]:
+    """Return *points*, some of all that are *listed*, as retention sees them."""
+    labels = _labels(listed)
+    newest: dict[SeriesKey, int] = {}
+    for point in listed:
+        counter = max(point.body.counter, newest.get(point.series_key, 0))
+        newest[point.series_key] = counter
+    return [
+        Candidate(
+            point_id=bytes(point.id),
+            series=labels[point.series_key],
+            taken_at=datetime.fromtimestamp(point.time_ns / 10**9, UTC),
+            tags=frozenset(point.opened().tags),
+            # Of a fork, each: nobody can tell which of them was the last.
+            is_latest=point.body.counter == newest[point.series_key],
+        )
+        for point in points
+    ]
 
 
 def _emptied(listed: PointList, dropped: set[PointId]) -> tuple[str, ...]:

@@ -29,12 +29,18 @@ UNLIMITED: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A restore point as retention sees it; *taken_at* is aware."""
+    """A restore point as retention sees it; *taken_at* is aware.
+
+    Attributes:
+        is_latest: it was made last in its series. If a clock was wrong, that is not the one with
+            the newest time.
+    """
 
     point_id: bytes
     series: str
     taken_at: datetime
     tags: frozenset[str] = frozenset()
+    is_latest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ class Decision:
     """What happens to one point; *reasons* names the rules that keep it and is empty if none does.
 
     Reasons are ``last``, ``hourly`` … ``yearly``, ``oldest daily`` (the oldest point, kept while a
-    rule has counts left), ``within 7d``, ``tag a,b``, ``minimum`` and ``future``.
+    rule has counts left), ``within 7d``, ``tag a,b``, ``minimum``, ``latest`` and ``future``.
     """
 
     candidate: Candidate
@@ -179,7 +185,8 @@ def plan_retention(
         rules: what to keep.
         now: the present, aware; points after it are from the future.
         zone: whose hours, days, weeks, months and years count.
-        minimum_points: so many of the newest points of each series stay whatever the rules say.
+        minimum_points: so many of the newest points of each series stay whatever the rules say, and
+            the one that was made last; with 0 neither does.
 
     Raises:
         NoKeepRuleError: *rules* holds no rule.
@@ -266,6 +273,10 @@ def _decide(
     for point in past[:minimum_points]:
         if not reasons[point.point_id]:
             reasons[point.point_id].append("minimum")
+    for point in past if minimum_points else ():
+        # People restore it unless they name another one; its time may be wrong.
+        if point.is_latest and not reasons[point.point_id]:
+            reasons[point.point_id].append("latest")
     for point in newest_first[: len(newest_first) - len(past)]:
         reasons[point.point_id].append("future")
     return [Decision(point, tuple(reasons[point.point_id])) for point in newest_first]
@@ -315,17 +326,23 @@ def _counted(past: Sequence[Candidate], name: str, count: int, zone: tzinfo) -> 
 
 def _notes(series: str, decisions: Sequence[Decision]) -> Iterator[str]:
     minimum = sum(decision.reasons == ("minimum",) for decision in decisions)
+    latest = sum(decision.reasons == ("latest",) for decision in decisions)
     future = sum(decision.reasons == ("future",) for decision in decisions)
     if minimum:
-        subject = "1 point that no rule keeps stays"
-        if minimum > 1:
-            subject = f"{minimum} points that no rule keeps stay"
-        yield f"{series}: {subject}, being among the newest"
+        yield f"{series}: {_stay(minimum)}, being among the newest"
+    if latest:
+        yield f"{series}: {_stay(latest)}, being made last; was a clock wrong?"
     if future:
         subject = "1 point from the future stays"
         if future > 1:
             subject = f"{future} points from the future stay"
         yield f"{series}: {subject} and count for nothing; was a clock wrong?"
+
+
+def _stay(count: int) -> str:
+    if count == 1:
+        return "1 point that no rule keeps stays"
+    return f"{count} points that no rule keeps stay"
 
 
 def _fingerprint(
@@ -348,6 +365,7 @@ def _fingerprint(
                 point.series,
                 point.taken_at.astimezone(zone).isoformat(),
                 sorted(point.tags),
+                point.is_latest,
             ]
             for point in points
         ),

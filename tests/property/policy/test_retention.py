@@ -27,6 +27,15 @@ histories = st.lists(
         for number, (ago, series, tags) in enumerate(drawn)
     ]
 )
+# Made in the order of their numbers, at whatever times their clocks said.
+made_in_order = histories.map(
+    lambda points: [
+        replace(
+            point, is_latest=all(point.series != later.series for later in points[number + 1 :])
+        )
+        for number, point in enumerate(points)
+    ]
+)
 counts = st.one_of(st.just(0), st.integers(0, 8), st.just(UNLIMITED))
 rule_sets = st.builds(
     KeepRules,
@@ -50,7 +59,7 @@ def plan(
 
 
 @bounded
-@given(histories, rule_sets, zones, st.data())
+@given(made_in_order, rule_sets, zones, st.data())
 def test_adding_a_rule_or_raising_a_count_never_forgets_more(
     points: list[Candidate], rules: KeepRules, zone: ZoneInfo, data: st.DataObject
 ) -> None:
@@ -65,7 +74,7 @@ def test_adding_a_rule_or_raising_a_count_never_forgets_more(
 
 
 @bounded
-@given(histories, rule_sets, zones, st.data())
+@given(made_in_order, rule_sets, zones, st.data())
 def test_the_order_of_the_input_does_not_matter(
     points: list[Candidate], rules: KeepRules, zone: ZoneInfo, data: st.DataObject
 ) -> None:
@@ -89,6 +98,20 @@ def test_the_newest_points_of_each_series_always_stay(
         past = [d for d in decisions if d.candidate.taken_at <= NOW]
         assert all(d.is_kept for d in past[:minimum])
         assert all(d.reasons == ("future",) for d in decisions if d not in past)
+
+
+@bounded
+@given(made_in_order, rule_sets, zones, st.integers(1, 5))
+def test_the_point_that_was_made_last_in_each_series_always_stays(
+    points: list[Candidate], rules: KeepRules, zone: ZoneInfo, minimum: int
+) -> None:
+    """And no other one goes or stays for it."""
+    made = plan(points, rules, zone, minimum)
+    without = plan([replace(point, is_latest=False) for point in points], rules, zone, minimum)
+
+    latest = {point.point_id for point in points if point.is_latest}
+    kept = {point.point_id for point in made.kept}
+    assert kept == latest | {point.point_id for point in without.kept}
 
 
 @bounded

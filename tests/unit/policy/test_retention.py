@@ -1,6 +1,7 @@
 """Retention by example."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -59,6 +60,26 @@ def test_the_example_of_the_reference_page_is_true() -> None:
     assert [", ".join(why) for why in reasons(made)] == ["".join(row[2:]) for row in rows]
     assert [d.is_kept for d in made.decisions] == [row[1] == "keep" for row in rows]
     assert render_calendar(made) == picture
+
+
+def test_the_point_that_was_made_last_stays_whatever_its_time() -> None:
+    """It is what ``latest`` names, and a clock in the past made it look old."""
+    made_last = replace(point("2026-01-05"), is_latest=True)
+    others = (point("2026-03-19"), point("2026-03-18"), point("2026-01-04"))
+    made = plan(made_last, *others, minimum_points=1, last=1)
+
+    assert reasons(made) == [("last",), (), ("latest",), ()]
+    assert [note for note in made.notes if "made last" in note]
+    assert reasons(plan(made_last, *others, last=1)) == [("last",), (), (), ()]
+
+
+def test_a_point_that_was_made_last_counts_as_any_other_for_the_rules() -> None:
+    """Where a rule keeps it, the rule is the reason."""
+    made_last = replace(point("2026-01-05"), is_latest=True)
+    made = plan(made_last, point("2026-03-19"), minimum_points=1, last=2)
+
+    assert reasons(made) == [("last",), ("last",)]
+    assert made.notes == ()
 
 
 def test_periods_without_points_do_not_count() -> None:
