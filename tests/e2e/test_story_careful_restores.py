@@ -217,3 +217,36 @@ def test_the_plan_names_what_a_whole_folder_would_lose(ready: CommandLine) -> No
     assert done.document["removed"] == 27
     assert (source / "a" / "spared").is_dir()
     assert Path(source / "file").read_bytes() == b"f"
+
+
+def test_what_differs_in_its_bytes_alone_is_named_with_the_rule_that_replaces_it(
+    ready: CommandLine,
+) -> None:
+    """Size and time say nothing of it, so that the usual rule would leave it for ever."""
+    file = ready.source() / "hello.txt"
+    ready.done("backup", file.parent, password=False)
+    status = file.stat()
+    file.write_bytes(b"HELLO\n")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    words = ("restore", "latest", "--in-place", "--verify", "--yes")
+
+    found = ready(*words, password=True)
+    assert (found.code, "H911" in found.err) == (1, True)
+    assert "--overwrite always" in found.err.splitlines()[-1]
+
+    ready.done(*words, "--overwrite", "always")
+    assert file.read_bytes() == b"hello\n"
+
+
+def test_more_findings_than_are_named_are_not_said_to_be_named(ready: CommandLine) -> None:
+    """-v names all of them."""
+    source = ready.source(**{f"file {number}": b"x" for number in range(101)})
+    ready.done("backup", source, password=False)
+    for file in source.iterdir():
+        status = file.stat()
+        file.write_bytes(b"y")
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    words = ("restore", "latest", "--in-place", "--verify", "--yes")
+
+    assert "The first 100 are named above; -v names all." in ready(*words, password=True).err
+    assert "Each is named above." in ready(*words, "-v", password=True).err

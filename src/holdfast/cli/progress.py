@@ -62,6 +62,17 @@ class ProgressPrinter:
         """How long the work has taken so far."""
         return self._clock.monotonic_seconds() - self._begun
 
+    @property
+    def where_named(self) -> str:
+        """A sentence that says where every finding is named, or how it would be."""
+        if self._names_all or len(self.findings) <= _FINDINGS_SHOWN:
+            return "Each is named above."
+        return f"The first {_FINDINGS_SHOWN} are named above; -v names all."
+
+    @property
+    def _names_all(self) -> bool:
+        return self._output.is_json or self._output.verbosity > 0
+
     def progress(self, progress: Progress) -> None:
         """Show *progress* if it is time to."""
         now = self._clock.monotonic_seconds()
@@ -90,11 +101,11 @@ class ProgressPrinter:
             fields: dict[str, JsonValue] = {"code": finding.code, "detail": finding.detail}
             self._output.event("finding", fields | json_name(finding.path))
             return
-        if len(self.findings) > _FINDINGS_SHOWN and not self._output.verbosity:
+        if len(self.findings) > _FINDINGS_SHOWN and not self._names_all:
             return
         path = printable(finding.path) or "."
         text = f"holdfast: warning: {path}: {finding.detail} [{finding.code}]"
-        if len(self.findings) == _FINDINGS_SHOWN and not self._output.verbosity:
+        if len(self.findings) == _FINDINGS_SHOWN and not self._names_all:
             text += "\nholdfast: warning: more of this kind are only counted; -v names them all"
         if self._display is not None:
             self._display.print_above(text)

@@ -378,7 +378,7 @@ def _refuse_nothing_read(
     if found.findings:
         raise SourceUnreadableError(
             f"Nothing of '{source.name}' could be read, so no restore point was made.",
-            hint="What is wrong with each is named above.",
+            hint="What is wrong is named above.",
         )
     if not allow_empty and (rules.exclude or rules.never or rules.exclude_larger_bytes is not None):
         raise EmptySourceError(

@@ -3,6 +3,8 @@
 import io
 import json
 
+import pytest
+
 from doubles.clock import ManualClock
 from holdfast.base.progress import Finding, Progress
 from holdfast.base.sizes import MIB
@@ -10,9 +12,11 @@ from holdfast.cli.output import Output
 from holdfast.cli.progress import ProgressPrinter
 
 
-def printer(*, is_json: bool = False) -> tuple[ProgressPrinter, ManualClock, Output]:
+def printer(
+    *, is_json: bool = False, verbosity: int = 0
+) -> tuple[ProgressPrinter, ManualClock, Output]:
     clock = ManualClock()
-    output = Output(is_json=is_json, out=io.StringIO(), err=io.StringIO())
+    output = Output(is_json=is_json, verbosity=verbosity, out=io.StringIO(), err=io.StringIO())
     return ProgressPrinter(output, clock, is_terminal=False), clock, output
 
 
@@ -41,6 +45,30 @@ def test_findings_are_named_and_many_are_counted() -> None:
     assert len(listener.findings) == 150
     assert len(lines) == 101
     assert "\x1b" not in output.err.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("findings", "verbosity", "is_json", "said"),
+    [
+        (100, 0, False, "Each is named above."),
+        (101, 0, False, "The first 100 are named above; -v names all."),
+        (101, 1, False, "Each is named above."),
+        (101, 0, True, "Each is named above."),
+    ],
+)
+def test_that_each_is_named_is_said_only_where_it_is_true(
+    *, findings: int, verbosity: int, is_json: bool, said: str
+) -> None:
+    """Whoever looks for the 101st above looks in vain."""
+    listener, _, output = printer(is_json=is_json, verbosity=verbosity)
+    for number in range(findings):
+        listener.finding(Finding("H510", b"file %d" % number, "gone"))
+
+    assert listener.where_named == said
+    assert isinstance(output.err, io.StringIO)
+    assert isinstance(output.out, io.StringIO)
+    shown = (output.out if is_json else output.err).getvalue()
+    assert ("file 100" in shown) == (findings > 100 and said.startswith("Each"))
 
 
 def test_json_tells_events_one_a_line() -> None:

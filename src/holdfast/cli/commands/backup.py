@@ -179,7 +179,7 @@ def backup(
         raise SourcePartlyReadError(
             f"The restore point was made, but {counted(made.findings, 'part')} of the source could "
             "not be read as they should.",
-            hint="Each is named above.",
+            hint=listener.where_named,
         )
 
 

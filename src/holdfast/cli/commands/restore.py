@@ -12,7 +12,7 @@ from holdfast.cli.options import ADVANCED, GlobalCommand, family
 from holdfast.cli.output import printable, show_seconds
 from holdfast.cli.words import HostOption, SourceOption, counted, split_point
 from holdfast.operations import restore as operation
-from holdfast.operations.restore import RestorePlan, RestoreRequest
+from holdfast.operations.restore import RestoredFiles, RestorePlan, RestoreRequest
 from holdfast.recovery.files import RestoreWish, patterns
 
 app = family("Restore.")
@@ -53,7 +53,7 @@ def restore(
         typer.Option(
             "--overwrite",
             metavar="never|if-changed|always",
-            help="What becomes of files that are there.",
+            help="What becomes of files that are there; if-changed goes by size and time.",
         ),
     ] = None,
     delete: Annotated[
@@ -92,7 +92,9 @@ def restore(
 
     Without PATH the original full path is rebuilt below DIR; with PATH, what PATH holds lands in
     DIR. DIR has to be empty, unless --overwrite says what becomes of what is there; --in-place
-    without it is --overwrite if-changed: files that differ are replaced, all others stay.
+    without it is --overwrite if-changed: files of another size or modification time are replaced,
+    all others stay as they are, and nobody reads them. --verify finds those whose contents differ
+    all the same, and --overwrite always replaces them.
     What may replace or remove something shows its plan first and asks, or needs --yes.
     --delete removes nothing outside of the paths that were backed up, and nothing that the backup
     left out by its patterns and other rules, unless --delete-excluded says so.
@@ -172,16 +174,29 @@ def restore(
         raise DamageFoundError(
             f"{counted(done.damaged, 'item')} could not be restored: what is stored of them is"
             " damaged or missing.",
-            hint="Each is named above; 'holdfast verify' names the damaged objects and every"
+            hint=f"{listener.where_named} 'holdfast verify' names the damaged objects and every"
             " restore point that they touch.",
         )
     if done.findings or done.differences:
         inexact = max(done.findings, done.differences)
         raise RestoredPartlyError(
             f"{counted(inexact, 'item')} could not be restored exactly.",
-            hint="Each is named above. Once the causes are gone, such as a full disk, the same"
-            " restore goes on with --overwrite if-changed.",
+            hint=f"{listener.where_named} {_way_on(done)}",
         )
+
+
+def _way_on(done: RestoredFiles) -> str:
+    """Return what makes everything as it should be."""
+    if done.differences:
+        # What differs in its bytes alone is never written by a rule that does not read it.
+        return (
+            "Once the causes are gone, the same restore with --overwrite always replaces them;"
+            " --overwrite if-changed goes by size and modification time alone."
+        )
+    return (
+        "Once the causes are gone, such as a full disk, the same restore goes on with --overwrite"
+        " if-changed."
+    )
 
 
 def _show_plan(invocation: Invocation, plan: RestorePlan) -> None:
@@ -191,7 +206,7 @@ def _show_plan(invocation: Invocation, plan: RestorePlan) -> None:
         what += f", only what matches {', '.join(printable(item) for item in plan.include)}"
     if plan.exclude:
         what += f", not what matches {', '.join(printable(item) for item in plan.exclude)}"
-    kept = {"never": "kept", "if-changed": "replaced if they differ", "always": "replaced"}
+    kept = {"never": "kept", "if-changed": "replaced if size or time differ", "always": "replaced"}
     there = f"; files that are there are {kept[plan.overwrite]}" if plan.replaces else ""
     output.result(
         f"Plan: restore {what} of {plan.point_id[:8]} ({printable(plan.series)}) into "
