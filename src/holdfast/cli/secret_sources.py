@@ -31,6 +31,7 @@ from holdfast.keys.unlockers import KeyFileUnlocker, PasswordUnlocker, Unlocker
 
 _ATTEMPTS: Final = 3
 _LIMIT_BYTES: Final = 1024 * 1024
+_DASH: Final = Path("-")
 _FILE_HINT: Final = "Make it yours alone: chmod 600 FILE."
 
 
@@ -166,6 +167,12 @@ class SecretSources:
     def _read(self, path: Path, what: str) -> bytes:
         """Read a file that must be safe from others, as ssh treats its keys."""
         shown = printable(str(path))
+        if path == _DASH:
+            raise SecretFileError(
+                f"'-' is no {what}.",
+                hint="Name /dev/stdin to take it from there; a password may also be what the "
+                "program of HOLDFAST_PASSWORD_COMMAND prints.",
+            )
         try:
             with path.open("rb") as file:
                 status = os.fstat(file.fileno())
@@ -214,15 +221,36 @@ def _printed_by(command: str) -> bytes:
         raise PasswordCommandError("The password command is empty or its quotes do not match.")
     name = printable(words[0])
     try:
-        answer = subprocess.run(words, check=False, stdout=subprocess.PIPE)  # noqa: S603 - the person's own command, split without a shell
+        with subprocess.Popen(words, stdout=subprocess.PIPE) as process:  # noqa: S603 - the person's own command, split without a shell
+            printed = _bounded(process)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise PasswordCommandError(
             f"The password command '{name}' cannot be run: {reason}."
         ) from error
-    if answer.returncode != 0:
+    if len(printed) > _LIMIT_BYTES:
         raise PasswordCommandError(
-            f"The password command '{name}' failed with status {answer.returncode}.",
+            f"The password command '{name}' prints more than 1 MiB, so it prints no password."
+        )
+    if process.returncode != 0:
+        raise PasswordCommandError(
+            f"The password command '{name}' failed with status {process.returncode}.",
             hint="It is run without a shell; put a pipeline into a script.",
         )
-    return answer.stdout
+    return printed
+
+
+def _bounded(process: subprocess.Popen[bytes]) -> bytes:
+    """Return what *process* prints; one that prints more than a password has is ended."""
+    if process.stdout is None:
+        raise AssertionError("a process without a pipe")
+    try:
+        printed = process.stdout.read(_LIMIT_BYTES + 1)
+        if len(printed) > _LIMIT_BYTES:
+            process.kill()
+        process.wait()
+    except BaseException:
+        # An interruption must not wait for a command that never ends.
+        process.kill()
+        raise
+    return printed

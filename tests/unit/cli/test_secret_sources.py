@@ -1,6 +1,8 @@
 """Where secrets come from, and who may have touched them."""
 
 import io
+import signal
+import subprocess
 import traceback
 from pathlib import Path
 
@@ -61,6 +63,34 @@ def test_a_command_that_fails_is_refused(command: str) -> None:
 
     with pytest.raises(PasswordCommandError):
         password_of(sources(options))
+
+
+def test_a_command_that_prints_more_than_a_mebibyte_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may never end by itself; the limit is that of a password file."""
+    whole = SecretOptions(password_command="sh -c 'head -c 1048576 /dev/zero | tr \\\\0 x'")
+    assert len(password_of(sources(whole))) == 2**20
+    begun: list[subprocess.Popen[bytes]] = []
+
+    class Watched(subprocess.Popen[bytes]):
+        def __init__(self, words: list[str], *, stdout: int) -> None:
+            super().__init__(words, stdout=stdout)
+            begun.append(self)
+
+    monkeypatch.setattr("subprocess.Popen", Watched)
+
+    with pytest.raises(PasswordCommandError, match="1 MiB"):
+        password_of(sources(SecretOptions(password_command="head -c 99M /dev/zero")))
+    assert [process.returncode for process in begun] == [-signal.SIGKILL]
+
+
+def test_a_dash_is_no_password_file_and_the_hint_names_what_is() -> None:
+    """Other programs take standard input for it."""
+    for options in (SecretOptions(password_file=Path("-")), SecretOptions(key_file=Path("-"))):
+        with pytest.raises(SecretFileError) as refused:
+            password_of(sources(options))
+        assert "/dev/stdin" in str(refused.value.hint)
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
