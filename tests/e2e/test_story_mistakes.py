@@ -157,6 +157,26 @@ def test_a_repository_beside_the_selected_paths_is_not_warned_of(ready: CommandL
     assert "lies in the source" in ready("backup", ready.folder, "/etc/hostname").err
 
 
+def test_a_repository_is_not_backed_up_into_itself(filled: CommandLine) -> None:
+    """Neither all of it nor a part; beside something else it is left out."""
+    before = sorted(filled.repository.rglob("*"))
+    (link := filled.folder / "link").symlink_to(filled.repository)
+    vaults, config = filled.repository / "vaults", filled.objects("points")[0]
+    for words in (
+        (filled.repository,),
+        (link,),
+        (vaults,),
+        (config,),
+        (vaults, config),
+        ("-n", vaults),
+    ):
+        refused = filled("backup", *words)
+        assert (refused.code, "H707" in refused.err) == (2, True), words
+    assert sorted(filled.repository.rglob("*")) == before
+
+    assert "is left out" in filled("backup", vaults, filled.source()).err
+
+
 def test_a_command_is_not_told_the_password(ready: CommandLine) -> None:
     """Neither the password nor where it is; everything else is passed on."""
     words = ("backup", "--from-command", "--name", "env", "--")

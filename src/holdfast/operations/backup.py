@@ -24,6 +24,7 @@ from holdfast.sources.errors import (
     CommandFailedError,
     EmptySourceError,
     ExclusionError,
+    SourceInRepositoryError,
     SourceUnreadableError,
 )
 from holdfast.sources.files import (
@@ -178,6 +179,7 @@ def _file_source(
     for listing in request.files_from:
         paths += read_paths_file(listing)
     source = FileSource.named(paths, allow_empty=request.allow_empty)
+    _refuse_repository(request.address, source)
     patterns = list(request.exclude)
     for listing in request.exclude_from:
         patterns += read_patterns_file(listing)
@@ -198,10 +200,32 @@ def _file_source(
     return source, rules, patterns
 
 
+def _repository(address: str) -> bytes:
+    return os.path.realpath(os.fsencode(parse_address(address).path))
+
+
+def _refuse_repository(address: str, source: FileSource) -> None:
+    """Refuse a source of which nothing lies outside of the repository.
+
+    Each backup would store what the one before has stored, sealed anew.
+
+    Raises:
+        SourceInRepositoryError: it is one.
+    """
+    inside = _repository(address) + b"/"
+    above = source.root.rstrip(b"/") + b"/"
+    if all((above + one + b"/").startswith(inside) for one in source.selection or (b"",)):
+        raise SourceInRepositoryError(
+            f"'{source.name}' is the repository itself, or lies in it, so there is nothing to back "
+            "up.",
+            hint="Name what is to be protected. A second copy of a repository is made with the "
+            "tools for files, while nothing is written to it.",
+        )
+
+
 def _repository_below(address: str, source: FileSource) -> bytes | None:
     """Return where the repository lies below the root, if it lies in what was named."""
-    parsed = parse_address(address)
-    path = os.path.realpath(os.fsencode(parsed.path))
+    path = _repository(address)
     above = source.root.rstrip(b"/") + b"/"
     if not path.startswith(above):
         return None

@@ -43,3 +43,9 @@ class ExclusionError(RequestError):
     """The rules of what to leave out are too long, or name a path where a name belongs."""
 
     code = "H706"
+
+
+class SourceInRepositoryError(RequestError):
+    """What should be backed up is the repository itself, or lies in it. Nothing was stored."""
+
+    code = "H707"
