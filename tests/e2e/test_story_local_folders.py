@@ -191,3 +191,33 @@ def test_a_writer_key_that_cannot_be_written_makes_no_writer(ready: CommandLine)
     assert answer.code == 1
     assert "H807" in answer.err
     assert ready.objects("writers") == before
+
+
+@pytest.mark.parametrize("umask", ["0", "0002"])
+def test_folders_of_this_machine_are_for_their_owner_whatever_the_umask(
+    holdfast: CommandLine, umask: str
+) -> None:
+    """Names of keys and repositories lie there, and contents of small files."""
+    source = holdfast.source()
+    for words in (
+        ("init",),
+        ("backup", source),
+        ("restore", "latest", "--to", "again"),
+        ("check",),
+        ("verify",),
+        ("prune", "--keep-last", "1", "--yes"),
+        ("gc", "--yes"),
+    ):
+        done = subprocess.run(
+            ["sh", "-c", f'umask {umask}; exec "$@"', "sh", *holdfast.command(*words)],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=holdfast.folder,
+            env={**holdfast.environment, "HOLDFAST_PASSWORD_FILE": str(holdfast.password_file)},
+        )
+        assert done.returncode == 0, done.stderr
+
+    made = [path for path in holdfast.home.rglob("*") if path.is_dir()]
+    assert {path.name for path in made} >= {"holdfast", "writers", ".cache", ".config", ".local"}
+    assert [path for path in made if path.stat().st_mode & 0o077] == []

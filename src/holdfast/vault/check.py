@@ -13,6 +13,7 @@ from holdfast.format import names
 from holdfast.format.point import Point
 from holdfast.keys.keyring import ReadRing
 from holdfast.vault.blind import CheckProgress, nobody, report_of, take_inventory, vanished
+from holdfast.vault.files import make_folder
 from holdfast.vault.inventory import Finding, Inventory
 from holdfast.vault.local import KnownVault
 from holdfast.vault.objects import ObjectStore
@@ -52,7 +53,7 @@ def check(
         more_notes.append("The vault could not be opened: no tree was walked.")
     else:
         if cache is not None:
-            cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(cache)
         with tempfile.TemporaryDirectory(dir=cache, prefix="check-") as folder:
             indexes = open_indexes(objects, relations, ring, Path(folder), findings, more_notes)
             findings += _stray_rows(relations, indexes)

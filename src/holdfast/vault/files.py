@@ -17,12 +17,15 @@ _ATTEMPTS: Final = 64
 
 
 def make_folder(folder: Path, *, is_durable: bool = False) -> None:
-    """Make *folder* and what is above it, for the owner only.
+    """Make *folder* and what is above it, for the owner only, whatever the umask.
 
     What is made survives a power cut if it *is_durable*: a file is as lost as the folder it is in.
     """
     missing = [item for item in (folder, *folder.parents) if not item.exists()]
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for item in reversed(missing):
+        # One by one: `parents` gives what is above the mode of the umask.
+        item.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     if is_durable:
         for item in reversed(missing):
             sync_folder(item.parent)

@@ -94,6 +94,7 @@ class LocalFolders:
         with ExitStack() as stack:
             try:
                 folder = _free_copy(above, stack)
+                make_folder(folder)
                 _tag_as_cache(self.cache)
             except OSError as error:
                 folder = stack.enter_context(self.makeshift(error))

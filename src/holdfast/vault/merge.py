@@ -15,6 +15,7 @@ from holdfast.format.session import Session
 from holdfast.keys.keyring import ReadRing
 from holdfast.vault.check_errors import MergeRaceError
 from holdfast.vault.errors import MissingObjectError
+from holdfast.vault.files import make_folder
 from holdfast.vault.gc_plan import StandIn
 from holdfast.vault.objects import ObjectStore
 from holdfast.vault.opened_index import OpenedIndex, index_context
@@ -71,7 +72,7 @@ class IndexMerger:
         sessions: Mapping[SessionId, Session],
     ) -> MergedIndex:
         if self._cache is not None:
-            self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self._cache)
         with tempfile.TemporaryDirectory(dir=self._cache, prefix="merge-") as folder:
             index = OpenedIndex(
                 Path(folder) / "index",

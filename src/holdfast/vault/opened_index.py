@@ -28,6 +28,7 @@ from holdfast.format.index_body import IndexBody, PositionsKey
 from holdfast.format.session import Session
 from holdfast.keys.keyring import ReadRing
 from holdfast.vault.errors import DamagedObjectError, MissingObjectError
+from holdfast.vault.files import make_folder
 from holdfast.vault.objects import Loaded
 
 _NO_SECRET: Final = Secret(b"")
@@ -66,7 +67,7 @@ class OpenedIndex:
         sessions: Mapping[SessionId, Sequence[Session]],
     ) -> None:
         """*folder* must be empty; *sessions* are all session objects whose signatures hold."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._folder = folder
         self._ring = ring
         self._sessions = sessions

@@ -14,6 +14,7 @@ from holdfast.keys.keyring import ReadRing
 from holdfast.vault.blind import CheckProgress, nobody, report_of, take_inventory, vanished
 from holdfast.vault.check_errors import SampleError
 from holdfast.vault.errors import MissingObjectError
+from holdfast.vault.files import make_folder
 from holdfast.vault.inventory import Finding, Inventory
 from holdfast.vault.local import KnownVault
 from holdfast.vault.objects import ObjectStore
@@ -53,7 +54,7 @@ def verify(
     relations = Relations(inventory)
     chosen = sample(sorted(inventory.packs), sample_percent, random)
     if cache is not None:
-        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(cache)
     with tempfile.TemporaryDirectory(dir=cache, prefix="verify-") as folder:
         findings: list[Finding] = []
         more_notes: list[str] = []
