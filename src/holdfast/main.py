@@ -224,18 +224,26 @@ def _let_go_if_broken(stream: TextIO | None) -> bool:
 
 
 class _Interruption:
-    """The first Ctrl-C ends the work in order, the second one the process at once."""
+    """The first Ctrl-C ends the work in order, the second one the process at once.
+
+    A terminal that is closed says so once or twice, as the shell is, and is never in that hurry.
+    """
 
     def __init__(self) -> None:
         self._count = 0
 
     def install(self) -> None:
-        """Handle Ctrl-C, and SIGTERM like it."""
+        """Handle Ctrl-C, and SIGTERM and the end of the terminal like it."""
         signal.signal(signal.SIGINT, self._handle)
         signal.signal(signal.SIGTERM, self._handle)
+        # `nohup` has it ignored: the work is to outlive the terminal.
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
+        del frame
+        if number == signal.SIGHUP and self._count:
+            return
         self._count += 1
         if self._count > 1:
             os._exit(_INTERRUPTED)

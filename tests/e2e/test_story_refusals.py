@@ -304,27 +304,50 @@ def test_gc_clears_what_a_killed_backup_left_before_all_else(filled: CommandLine
     assert [path.parent.name for path in filled.repository.glob(".spool/*/*")] == [name]
 
 
-def test_ctrl_c_ends_in_one_sentence_and_the_next_run_goes_on(ready: CommandLine) -> None:
-    """Exit code 130; no restore point is left half made."""
-    slow = ["sh", "-c", "echo begun; sleep 30"]
-    process = subprocess.Popen(
-        ready.command("backup", "--name", "x", "--from-command", "--", *slow),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=ready.environment,
-        text=True,
-    )
-    deadline = time.monotonic() + 20
-    while not ready.objects("leases") and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_ends_in_one_sentence_and_the_next_run_goes_on(
+    ready: CommandLine, number: signal.Signals
+) -> None:
+    """Exit code 130, as when the system ends or the terminal goes; no point is half made."""
+    with slow_backup(ready) as process:
+        process.send_signal(number)
+        _, err = process.communicate(timeout=20)
 
     assert process.returncode == 130
     assert "Interrupted" in err
     assert "Traceback" not in err
     assert ready.done("points", "--json").document["points"] == []
     assert ready("backup", ready.source()).code == 0
+
+
+def test_a_backup_under_nohup_outlives_its_terminal(ready: CommandLine) -> None:
+    """Whoever started it so wants that."""
+    with slow_backup(ready, "nohup", seconds=2) as process:
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert len(ready.done("points", "--json").document["points"]) == 1
+
+
+@contextmanager
+def slow_backup(
+    holdfast: CommandLine, *before: str, seconds: int = 30
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a backup that takes *seconds*, and has begun."""
+    slow = ["sh", "-c", f"echo begun; sleep {seconds}"]
+    with subprocess.Popen(
+        [*before, *holdfast.command("backup", "--name", "x", "--from-command", "--", *slow)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=holdfast.environment,
+        text=True,
+    ) as process:
+        deadline = time.monotonic() + 20
+        while not holdfast.objects("leases") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        yield process
 
 
 def test_a_plan_without_anybody_to_ask_ends_with_4(filled: CommandLine) -> None:

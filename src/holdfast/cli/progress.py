@@ -1,6 +1,7 @@
 """How far long work is: a moving line on a terminal, plain lines elsewhere, events in JSON."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from typing import Final, Protocol, Self
 
@@ -54,7 +55,9 @@ class ProgressPrinter:
 
     def __exit__(self, *_: object) -> None:
         if self._display is not None:
-            self._display.close()
+            # A terminal that has gone must not hide why the work ended.
+            with suppress(OSError):
+                self._display.close()
             self._display = None
 
     @property

@@ -1,6 +1,7 @@
 """Errors become sentences and exit codes in one place, and no traceback reaches a person."""
 
 import json
+import signal
 
 import pytest
 
@@ -157,3 +158,20 @@ def test_an_interruption_says_what_the_command_leaves_behind(
 def test_every_error_is_a_sentence_without_its_category() -> None:
     """The base classes are never shown."""
     assert HoldfastError.code == "H000"
+
+
+def test_a_terminal_that_says_twice_that_it_goes_is_in_no_hurry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The shell and the system both say it; a second Ctrl-C still ends the process at once."""
+    ended: list[int] = []
+    monkeypatch.setattr("os._exit", ended.append)
+    interruption = main._Interruption()
+
+    with pytest.raises(KeyboardInterrupt):
+        interruption._handle(signal.SIGHUP, None)
+    interruption._handle(signal.SIGHUP, None)
+    assert ended == []
+    with pytest.raises(KeyboardInterrupt):
+        interruption._handle(signal.SIGINT, None)
+    assert ended == [130]
