@@ -1,5 +1,9 @@
 """Streams: what a program prints becomes a restore point only if the program succeeds."""
 
+import os
+
+import pytest
+
 from doubles.command_line import CommandLine
 
 
@@ -56,3 +60,42 @@ def test_a_stream_in_which_nothing_comes_makes_none(ready: CommandLine) -> None:
     ready.done("backup", "--allow-empty", "--from-command", "--name", "dump", "--", "true")
     ready.done("restore", "latest", "--to", "back")
     assert (ready.folder / "back" / "dump").read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("-e", "*.tmp"),
+        ("--exclude-from", "password"),
+        ("--exclude-caches",),
+        ("--exclude-if-present", ".nobackup"),
+        ("--exclude-larger-than", "1"),
+        ("--files-from", "password"),
+        ("-x",),
+    ],
+)
+def test_a_stream_refuses_what_would_leave_out_files(
+    ready: CommandLine, option: tuple[str, ...]
+) -> None:
+    """It would be stored whole, and nobody would know."""
+    refused = ready("backup", "--stdin", "--name", "dump", *option, stdin=b"dump")
+
+    assert (refused.code, "H900" in refused.err) == (2, True)
+    assert ready.done("points", "--json").document["points"] == []
+
+
+def test_paths_and_patterns_come_from_standard_input_by_a_dash(ready: CommandLine) -> None:
+    """As of other programs; it can be read only once."""
+    source = ready.source(**{"a b": b"1", "c": b"2", "d": b"3"})
+    listing = b"\0".join(os.fsencode(source / name) for name in ("a b", "c")) + b"\0"
+
+    assert ready("backup", "--files-from", "-", stdin=listing).code == 0
+    assert (
+        ready("backup", source, "--exclude-from", "-", "--source", "s", stdin=b"c\nd\n").code == 0
+    )
+    twice = ready("backup", "--files-from", "-", "--exclude-from", "-", stdin=listing)
+
+    for series, names in ((source / "a b", ("a b", "c")), ("s", ("a b",))):
+        shown = ready.done("ls", "latest", "-R", "--source", str(series)).out.splitlines()
+        assert shown == [str(source / name) for name in names]
+    assert (twice.code, "only once" in twice.err) == (2, True)

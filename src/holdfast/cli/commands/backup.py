@@ -1,8 +1,9 @@
 """``holdfast backup``."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -18,6 +19,9 @@ from holdfast.operations import backup as operation
 from holdfast.operations.backup import BackedUp, BackupRequest
 
 app = family("Back up.")
+
+_DASH: Final = Path("-")
+_STANDARD_INPUT: Final = Path("/dev/stdin")
 
 
 @app.command("backup", cls=GlobalCommand)
@@ -60,7 +64,9 @@ def backup(
     files_from: Annotated[
         list[Path] | None,
         typer.Option(
-            "--files-from", metavar="FILE", help="Take paths from FILE too, one a line; repeatable."
+            "--files-from",
+            metavar="FILE",
+            help="Take paths from FILE too, one a line, or from standard input (-); repeatable.",
         ),
     ] = None,
     one_file_system: Annotated[
@@ -146,18 +152,31 @@ def backup(
         raise UsageError(
             "No command was named.", hint="Write it behind two dashes: -- mysqldump shop"
         )
+    _refuse_unused(
+        is_stream=is_stream,
+        given={
+            "--exclude": exclude,
+            "--exclude-from": exclude_from,
+            "--exclude-caches": exclude_caches,
+            "--exclude-if-present": exclude_if_present,
+            "--exclude-larger-than": exclude_larger_than is not None,
+            "--files-from": files_from,
+            "--one-file-system": one_file_system,
+        },
+    )
+    path_files, pattern_files = _inputs(files_from, exclude_from)
     largest = None if exclude_larger_than is None else parse_size(exclude_larger_than)
     request = BackupRequest(
         address=invocation.repository,
         paths=() if is_stream else tuple(os.fsencode(word) for word in words),
-        files_from=tuple(files_from or ()),
+        files_from=path_files,
         source=None if source is None else plain_text(source, "name of the source"),
         host=None if host is None else plain_text(host, "machine name"),
         stream_name=name,
         command=tuple(words) if from_command else (),
         environment=environment_without_secrets() if from_command else None,
         exclude=tuple(os.fsencode(pattern) for pattern in exclude or ()),
-        exclude_from=tuple(exclude_from or ()),
+        exclude_from=pattern_files,
         exclude_caches=exclude_caches,
         exclude_if_present=tuple(os.fsencode(item) for item in exclude_if_present or ()),
         exclude_larger_bytes=largest,
@@ -180,6 +199,32 @@ def backup(
             f"The restore point was made, but {counted(made.findings, 'part')} of the source could "
             "not be read as they should.",
             hint=listener.where_named,
+        )
+
+
+def _inputs(*options: Sequence[Path] | None) -> list[tuple[Path, ...]]:
+    """Return the files of each option as they can be opened: a dash is standard input.
+
+    Raises:
+        UsageError: it is named twice, and could be read only once.
+    """
+    named = [tuple(files or ()) for files in options]
+    if [path for files in named for path in files].count(_DASH) > 1:
+        raise UsageError("Standard input can be read only once.")
+    return [tuple(_STANDARD_INPUT if path == _DASH else path for path in files) for files in named]
+
+
+def _refuse_unused(*, is_stream: bool, given: Mapping[str, object]) -> None:
+    """Refuse options that a stream would leave unused without a word.
+
+    Raises:
+        UsageError: there is one.
+    """
+    said = [option for option, value in given.items() if value]
+    if is_stream and said:
+        raise UsageError(
+            f"A stream is one file, and all of it is stored: {said[0]} does not go with it.",
+            hint="Leave it away.",
         )
 
 
