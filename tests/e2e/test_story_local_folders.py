@@ -221,3 +221,34 @@ def test_folders_of_this_machine_are_for_their_owner_whatever_the_umask(
     made = [path for path in holdfast.home.rglob("*") if path.is_dir()]
     assert {path.name for path in made} >= {"holdfast", "writers", ".cache", ".config", ".local"}
     assert [path for path in made if path.stat().st_mode & 0o077] == []
+
+
+def test_a_backup_of_a_home_leaves_out_the_cache_of_the_program(ready: CommandLine) -> None:
+    """Each run would store what the one before has put there; named, it is stored."""
+    cache = ready.home / ".cache" / "holdfast"
+    (ready.home / ".cache" / "other").mkdir(parents=True)
+    (ready.home / ".cache" / "other" / "file").write_bytes(b"x")
+    ready.done("points")
+    for _ in range(2):
+        ready.done("backup", ready.home, password=False)
+    assert list(cache.iterdir())
+
+    listed = ready.done("ls", "latest", "-R").out
+    assert ".cache/other/file" in listed
+    assert ".cache/holdfast" not in listed
+
+    ready.done("backup", cache, "--source", "named", password=False)
+    assert "CACHEDIR.TAG" in ready.done("ls", "latest", "-R", "--source", "named").out
+    ready.done("backup", cache, ready.source(), "--source", "both", password=False)
+    assert "CACHEDIR.TAG" in ready.done("ls", "latest", "-R", "--source", "both").out
+
+
+def test_a_cache_folder_that_holds_other_things_is_backed_up(ready: CommandLine) -> None:
+    """A variable that names the wrong folder must not empty the backups of it."""
+    source = ready.source()
+    ready.environment["HOLDFAST_CACHE_DIR"] = str(source)
+    ready.done("points")
+
+    ready.done("backup", ready.folder, "--source", "all", password=False)
+
+    assert "source/hello.txt" in ready.done("ls", "latest", "-R").out

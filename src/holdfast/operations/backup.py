@@ -190,14 +190,20 @@ def _file_source(
         # What lies below another path is taken with it: without rules nothing is seen from it.
         source = replace(source, selection=outermost(source.selection))
         rules = replace(rules, selection=source.selection)
-    own = _repository_below(request.address, source)
+    never = []
+    own = _below(_repository(request.address), source)
     if own is not None:
         context.warn("the repository itself lies in the source; it is left out")
-        rules = replace(rules, never=(own,))
-        # A pattern cannot say where it is seen from: elsewhere it only keeps more in a restore.
-        seen = NamedPaths(source.selection).seen(own) or own
-        patterns.append(b"/" + re.sub(rb"([\\*?\[ ])", rb"\\\1", seen))
-    return source, rules, patterns
+        never.append(own)
+    cache = os.path.realpath(os.fsencode(context.folders.cache))
+    made_again = None if _is_named(cache, source) else _below(cache, source)
+    if made_again is not None and context.folders.has_only_own_cache():
+        never.append(made_again)
+    # A pattern cannot say where it is seen from: elsewhere it only keeps more in a restore.
+    named = NamedPaths(source.selection)
+    seen = [named.seen(path) or path for path in never]
+    patterns += [b"/" + re.sub(rb"([\\*?\[ ])", rb"\\\1", path) for path in seen]
+    return source, replace(rules, never=tuple(never)), patterns
 
 
 def _repository(address: str) -> bytes:
@@ -223,9 +229,14 @@ def _refuse_repository(address: str, source: FileSource) -> None:
         )
 
 
-def _repository_below(address: str, source: FileSource) -> bytes | None:
-    """Return where the repository lies below the root, if it lies in what was named."""
-    path = _repository(address)
+def _is_named(path: bytes, source: FileSource) -> bool:
+    """Tell whether somebody asked for *path* itself or for something in it."""
+    above = source.root.rstrip(b"/") + b"/"
+    return any((above + one + b"/").startswith(path + b"/") for one in source.selection)
+
+
+def _below(path: bytes, source: FileSource) -> bytes | None:
+    """Return where the folder at *path* lies below the root, if it lies in what was named."""
     above = source.root.rstrip(b"/") + b"/"
     if not path.startswith(above):
         return None

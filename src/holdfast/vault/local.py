@@ -4,6 +4,7 @@ Keys of this machine's writers, what was seen of each repository, the state of e
 """
 
 import json
+import re
 import shlex
 import shutil
 import tempfile
@@ -39,6 +40,8 @@ _INDEX_COPIES: Final = 64
 _KEY_MAGIC: Final = "holdfast writer key 0"
 _KEY_FIELDS: Final = ("vault", "writer", "seed", "certificate", "repository")
 
+_CACHE_TAG_NAME: Final = "CACHEDIR.TAG"
+_VAULT_FOLDER: Final = re.compile("[0-9a-f]{64}")
 _CACHE_TAG: Final = """Signature: 8a477f597d28d172789f06886806bc55
 # What is here, Holdfast can make again: https://bford.info/cachedir/
 """
@@ -124,6 +127,19 @@ class LocalFolders:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def has_only_own_cache(self) -> bool:
+        """Tell whether nothing lies in the cache folder but what Holdfast can make again.
+
+        The folder is whatever the environment says, so that it may be one with other things in it.
+        """
+        try:
+            names = [entry.name for entry in self.cache.iterdir()]
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return all(name == _CACHE_TAG_NAME or _VAULT_FOLDER.fullmatch(name) for name in names)
 
     def with_scratch(self, vault_id: VaultId, act: Callable[[Path], T]) -> T:
         """Return what *act* makes of a folder of the cache that it may put folders in.
@@ -223,7 +239,7 @@ class LocalFolders:
 
 def _tag_as_cache(folder: Path) -> None:
     """Say to programs that make backups, this one included, that *folder* needs none."""
-    with suppress(OSError), (folder / "CACHEDIR.TAG").open("x", encoding="ascii") as tag:
+    with suppress(OSError), (folder / _CACHE_TAG_NAME).open("x", encoding="ascii") as tag:
         tag.write(_CACHE_TAG)
 
 
