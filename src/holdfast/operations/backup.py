@@ -185,6 +185,8 @@ def _file_source(
         patterns += read_patterns_file(listing)
     for remark in check_patterns(patterns, source):
         context.warn(remark)
+    cache = os.path.realpath(os.fsencode(context.folders.cache))
+    is_cache_named = _is_named(cache, source)
     rules = _rules(request, source, patterns)
     if rules == ScanRules(selection=source.selection, reread=request.reread):
         # What lies below another path is taken with it: without rules nothing is seen from it.
@@ -195,9 +197,8 @@ def _file_source(
     if own is not None:
         context.warn("the repository itself lies in the source; it is left out")
         never.append(own)
-    cache = os.path.realpath(os.fsencode(context.folders.cache))
-    made_again = None if _is_named(cache, source) else _below(cache, source)
-    if made_again is not None and context.folders.has_only_own_cache():
+    made_again = _below(cache, source)
+    if made_again is not None and not is_cache_named and context.folders.has_only_own_cache():
         never.append(made_again)
     # A pattern cannot say where it is seen from: elsewhere it only keeps more in a restore.
     named = NamedPaths(source.selection)
