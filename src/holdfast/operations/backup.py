@@ -178,8 +178,9 @@ def _file_source(
     paths = list(request.paths)
     for listing in request.files_from:
         paths += read_paths_file(listing)
-    source = FileSource.named(paths, allow_empty=request.allow_empty)
-    _refuse_repository(request.address, source)
+    asked = FileSource.named(paths, allow_empty=request.allow_empty)
+    source = _outside_repository(request.address, asked)
+    is_repository_named = source is not asked
     patterns = list(request.exclude)
     for listing in request.exclude_from:
         patterns += read_patterns_file(listing)
@@ -195,8 +196,9 @@ def _file_source(
     never = []
     own = _below(_repository(request.address), source)
     if own is not None:
-        context.warn("the repository itself lies in the source; it is left out")
         never.append(own)
+    if own is not None or is_repository_named:
+        context.warn("the repository itself lies in the source; it is left out")
     made_again = _below(cache, source)
     if made_again is not None and not is_cache_named and context.folders.has_only_own_cache():
         never.append(made_again)
@@ -211,23 +213,26 @@ def _repository(address: str) -> bytes:
     return os.path.realpath(os.fsencode(parse_address(address).path))
 
 
-def _refuse_repository(address: str, source: FileSource) -> None:
-    """Refuse a source of which nothing lies outside of the repository.
+def _outside_repository(address: str, source: FileSource) -> FileSource:
+    """Return the source without what was named of the repository.
 
     Each backup would store what the one before has stored, sealed anew.
 
     Raises:
-        SourceInRepositoryError: it is one.
+        SourceInRepositoryError: nothing else was named.
     """
     inside = _repository(address) + b"/"
     above = source.root.rstrip(b"/") + b"/"
-    if all((above + one + b"/").startswith(inside) for one in source.selection or (b"",)):
+    named = source.selection or (b"",)
+    kept = tuple(one for one in named if not (above + one + b"/").startswith(inside))
+    if not kept:
         raise SourceInRepositoryError(
             f"'{source.name}' is the repository itself, or lies in it, so there is nothing to back "
             "up.",
             hint="Name what is to be protected. A second copy of a repository is made with the "
             "tools for files, while nothing is written to it.",
         )
+    return source if kept == named else replace(source, selection=kept)
 
 
 def _is_named(path: bytes, source: FileSource) -> bool:

@@ -301,6 +301,7 @@ def test_folders_that_lead_to_named_paths_need_not_be_readable(tmp_path: Path) -
     """The right to search them suffices: nobody lists them."""
     make(tmp_path, "mid/a/x", "mid/b", "mid/c", "o")
     ways = [tmp_path, tmp_path / "mid"]
+    (tmp_path / "mid" / "a").chmod(0o755)
     fd = os.open(tmp_path, PASSED_FLAGS)
     for folder in ways:
         folder.chmod(0o111)
