@@ -259,7 +259,7 @@ def test_check_and_gc_explain_garbage_that_stays(two: CommandLine) -> None:
     assert "Garbage is what no restore point needs" in checked.out
     assert freed.code == 0, freed.err
     assert "Nothing to free. 1 session of backups, restores or gcs may still run" in freed.out
-    assert "1 unfinished backup may still run: some minutes will tell" in patient.out
+    assert "1 session may still run: some minutes will tell" in patient.out
 
 
 @pytest.mark.slow

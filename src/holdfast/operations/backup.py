@@ -11,6 +11,7 @@ from typing import Final
 
 from holdfast import __version__
 from holdfast.base.errors import IntegrityError
+from holdfast.base.places import place_below
 from holdfast.base.progress import Listener
 from holdfast.core import Bytes, Event, Run, ScanRules, Writer, Written
 from holdfast.core.named_paths import NamedPaths, outermost
@@ -221,10 +222,9 @@ def _outside_repository(address: str, source: FileSource) -> FileSource:
     Raises:
         SourceInRepositoryError: nothing else was named.
     """
-    inside = _repository(address) + b"/"
-    above = source.root.rstrip(b"/") + b"/"
+    repository, above = _repository(address), source.root.rstrip(b"/") + b"/"
     named = source.selection or (b"",)
-    kept = tuple(one for one in named if not (above + one + b"/").startswith(inside))
+    kept = tuple(one for one in named if place_below(repository, above + one) is None)
     if not kept:
         raise SourceInRepositoryError(
             f"'{source.name}' is the repository itself, or lies in it, so there is nothing to back "
@@ -243,10 +243,9 @@ def _is_named(path: bytes, source: FileSource) -> bool:
 
 def _below(path: bytes, source: FileSource) -> bytes | None:
     """Return where the folder at *path* lies below the root, if it lies in what was named."""
-    above = source.root.rstrip(b"/") + b"/"
-    if not path.startswith(above):
+    inside = place_below(source.root, path)
+    if not inside:
         return None
-    inside = path[len(above) :]
     named = NamedPaths(source.selection)
     is_read = not source.selection or (named.above(inside) is not None and named.seen(inside))
     return inside if is_read else None

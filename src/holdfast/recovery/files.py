@@ -8,11 +8,12 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
+from holdfast.base.places import place_below
 from holdfast.core.named_paths import outermost
 from holdfast.core.restore_rules import LeftOutRules, RestoreRules
 from holdfast.recovery.errors import (
@@ -261,23 +262,12 @@ def refuse_in_repository(folder: bytes, repository: bytes) -> None:
     Raises:
         TargetInRepositoryError: *folder*, which need not be there, is *repository* or lies in it.
     """
-    try:
-        own = os.stat(repository)  # noqa: PTH116 - paths are bytes here
-    except OSError:
-        return  # Then there is nothing to restore from, which is said elsewhere.
-    place = os.path.realpath(os.path.abspath(folder))  # noqa: PTH100 - as above
-    while True:
-        with suppress(OSError):
-            found = os.stat(place)  # noqa: PTH116 - as above
-            if (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino):
-                raise TargetInRepositoryError(
-                    f"The target '{_shown(folder)}' lies in the repository that is restored from.",
-                    hint="Restore into a folder outside of it: what a restore puts, replaces or "
-                    "removes there would damage the repository.",
-                )
-        if place == os.path.dirname(place):  # noqa: PTH120 - as above
-            return
-        place = os.path.dirname(place)  # noqa: PTH120 - as above
+    if place_below(repository, folder) is not None:
+        raise TargetInRepositoryError(
+            f"The target '{_shown(folder)}' lies in the repository that is restored from.",
+            hint="Restore into a folder outside of it: what a restore puts, replaces or removes "
+            "there would damage the repository.",
+        )
 
 
 def path_below(path: bytes, root: bytes) -> tuple[bytes, bytes]:
@@ -317,10 +307,9 @@ def roots_below(path: bytes, selection: Sequence[bytes]) -> tuple[bytes, ...]:
 
 def _inside(folder: bytes, strip: bytes, paths: Sequence[bytes]) -> tuple[bytes, ...]:
     """Return those absolute *paths* that lie in *folder*, as paths of the tree that lands there."""
-    real = os.path.realpath(folder).rstrip(b"/") + b"/"
-    found = (os.path.realpath(path) for path in paths)
     above = strip + b"/" if strip else b""
-    return tuple(above + path[len(real) :] for path in found if path.startswith(real))
+    found = (place_below(folder, path) for path in paths)
+    return tuple(above + path for path in found if path)
 
 
 def patterns(lines: Sequence[str]) -> tuple[bytes, ...]:

@@ -383,6 +383,8 @@ class FilesRun(StoringRun):
         holes = file.holes()
         hole_bytes = sum(length for _, length in holes)
         total, count, ids, lengths = yield from self._content(file.read(holes))
+        # As where such a file is taken over: the size that it shows.
+        self._bytes_read += hole_bytes
         if file.has_changed(total, hole_bytes):
             self._found(Finding(scan.CHANGED, path, "changed while it was read"))
         if total + hole_bytes != file.status.st_size:
