@@ -13,6 +13,7 @@ from holdfast.format import names
 from holdfast.format.point import Point
 from holdfast.keys.keyring import ReadRing
 from holdfast.vault.blind import CheckProgress, nobody, report_of, take_inventory, vanished
+from holdfast.vault.contradictions import was_given_up
 from holdfast.vault.files import make_folder
 from holdfast.vault.inventory import Finding, Inventory
 from holdfast.vault.local import KnownVault
@@ -79,7 +80,13 @@ def _walk_trees(
     checks = {
         group_id: TreeCheck(objects, relations, ring, index) for group_id, index in indexes.items()
     }
-    points = relations.inventory.points
+    inventory = relations.inventory
+    # Of a point that its writer gave up, gc may have taken what it needs.
+    points = {
+        point_id: point
+        for point_id, point in inventory.points.items()
+        if point.refs_hash in inventory.refs or not was_given_up(inventory, point_id, point)
+    }
 
     def age(item: tuple[PointId, Point]) -> tuple[int, int, PointId]:
         return item[1].time, item[1].counter, item[0]

@@ -4,12 +4,13 @@ Values in, values out: an inventory and its relations become findings, garbage a
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from holdfast.base.ids import PackId, PointId, SeriesId, SessionId, WriterId
 from holdfast.format import names
 from holdfast.format.point import Point
+from holdfast.format.session import Lease
 from holdfast.vault import index_rules
 from holdfast.vault.inventory import NOT_HANDED_OUT, Finding, Inventory
 from holdfast.vault.local import KnownVault
@@ -48,19 +49,21 @@ def find_missing_needs(relations: Relations) -> Iterator[Finding]:
     inventory = relations.inventory
     vault_id = inventory.vault_id
     points, packs = names.points_prefix(vault_id), names.packs_prefix(vault_id)
+    indexes = names.indexes_prefix(vault_id)
     telling = (
         points,
         names.refs_prefix(vault_id),
         names.sessions_prefix(vault_id),
         names.packlists_prefix(vault_id),
-        names.indexes_prefix(vault_id),
+        indexes,
     )
     for finding in (*_sessions(inventory), *_points(relations), *_series(inventory)):
         is_missing = finding.kind is _MISSING and finding.name.startswith(telling)
-        is_dropped = finding.kind is not _MISSING and finding.name.startswith(packs)
+        is_dropped = finding.kind is not _MISSING and finding.name.startswith((packs, indexes))
         if (is_missing and finding.name != points) or is_dropped:
             yield finding
-    for name in sorted(inventory.unreadable):
+    dropped = {names.point_name(vault_id, point) for point in inventory.forgotten()}
+    for name in sorted(inventory.unreadable - dropped):
         if name.startswith(telling):
             yield Finding(name, _MISSING, NOT_HANDED_OUT)
 
@@ -181,15 +184,17 @@ def _twins(inventory: Inventory) -> Iterator[Finding]:
 
 def _sessions(inventory: Inventory) -> Iterator[Finding]:
     """What a session says of its point when it ends is the last trace of the newest point."""
-    forgotten = inventory.forgotten()
+    forgotten_in = inventory.forgotten_in()
     forgets = names.forgets_prefix(inventory.vault_id)
     if any(name.startswith(forgets) for name in inventory.damaged):
         return  # What it says may be just this.
     for leases in inventory.leases.values():
         last = leases[max(leases)]
-        if last.ended and last.point is not None and last.point not in forgotten:
+        session = inventory.sessions.get(last.session_id)
+        if last.ended and last.point is not None and session is not None:
             name = names.point_name(inventory.vault_id, last.point)
-            if name not in inventory.sizes and last.session_id in inventory.sessions:
+            is_dropped = forgotten_in.get(last.point, -1) >= session.body.epoch
+            if name not in inventory.sizes and not is_dropped:
                 yield Finding(name, _MISSING, "Its session ended with it, and no forget names it.")
 
 
@@ -197,12 +202,14 @@ def _points(relations: Relations) -> Iterator[Finding]:
     inventory = relations.inventory
     vault_id = inventory.vault_id
     folders = {name.rsplit("/", 1)[0] + "/" for name in inventory.sizes if "/sessions/" in name}
+    # Whoever dropped such a point may have died before it was deleted; gc does that.
+    forgotten = inventory.forgotten()
     for point_id, point in sorted(inventory.points.items()):
         said = f"Restore point {point_id.hex()} names it."
         refs_name = names.refs_name(vault_id, point.refs_hash)
         refs = inventory.refs.get(point.refs_hash)
         lacks_refs = refs is None and refs_name not in inventory.sizes
-        if lacks_refs and _was_given_up(inventory, point_id, point):
+        if lacks_refs and (point_id in forgotten or was_given_up(inventory, point_id, point)):
             continue
         for session_id in sorted({point.session_id, *point.sessions}):
             folder = names.sessions_prefix(vault_id, session_id)
@@ -243,17 +250,32 @@ def _needed_indexes(relations: Relations) -> Iterator[Finding]:
     for name, sessions in sorted(by_folder.items()):
         which = ", ".join(session.hex() for session in sorted(sessions))
         yield Finding(name, _MISSING, f"No index object names needed packs of session {which}.")
+    hidden = {key for key, body in inventory.indexes.items() if not lost.isdisjoint(body.pack_ids)}
+    for index_id, body in sorted(relations.active.items()):
+        if not hidden.isdisjoint(body.replaces):
+            yield Finding(
+                names.index_name(inventory.vault_id, body.group_id, index_id),
+                ProblemKind.CONTRADICTION,
+                "It stands in for index objects that name needed packs, and does not name these.",
+            )
 
 
-def _was_given_up(inventory: Inventory, point_id: PointId, point: Point) -> bool:
+def was_given_up(inventory: Inventory, point_id: PointId, point: Point) -> bool:
     """Tell whether the point's writer says that it made another one instead, or none.
 
     Its refs were collected before its last look (G1), so nobody was ever told of it. Only the
     word of its own writer counts: every other absence of refs is a loss.
     """
-    leases = inventory.leases.get(point.session_id, {})
-    own = [number for number, lease in leases.items() if lease.writer_id == point.writer_id]
-    return bool(own) and leases[max(own)].ended and leases[max(own)].point != point_id
+    leases = inventory.leases.get(point.session_id, {}).values()
+    return gives_up((one for one in leases if one.writer_id == point.writer_id), point_id)
+
+
+def gives_up(leases: Iterable[Lease], point_id: PointId) -> bool:
+    """Tell whether the leases that a session's writer signed give a point of it up (5.7)."""
+    own = sorted(leases, key=lambda lease: lease.number)
+    if any(not lease.ended and lease.point == point_id for lease in own):
+        return True
+    return bool(own) and own[-1].ended and own[-1].point != point_id
 
 
 def _needed_packs(relations: Relations, point: Point) -> Iterator[Finding]:
@@ -344,7 +366,7 @@ def _forgets(inventory: Inventory) -> Iterator[Finding]:
         late = [
             item.point
             for item in forget.points
-            if inventory.epoch_of(item.point) > inventory.forget_epochs[name]
+            if inventory.epoch_of(item.point) > inventory.forget_epochs.get(name, 0)
         ]
         for point in late[:1]:
             detail = (

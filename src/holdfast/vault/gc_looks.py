@@ -3,7 +3,7 @@
 Objects never change, so only what is new to a look is read and its signature checked.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
 
@@ -150,17 +150,15 @@ class GcLooks:
             packs=owners,
             sessions=frozenset(sessions),
             quiet=quiet,
-            being_read=self.being_read(quiet),
+            being_read=self._being_read({*quiet, *sessions}),
         )
 
-    def being_read(self, quiet: frozenset[SessionId]) -> frozenset[PointId]:
-        """Return the points that readers read now, those left out that are *quiet*."""
-        sessions = self.sessions()
+    def _being_read(self, others: Collection[SessionId]) -> frozenset[PointId]:
+        """Return the points that readers read now; of *others* nobody is one, or is any more."""
         last: dict[SessionId, tuple[int, str]] = {}
         for listed in self._listed(frames.KIND_LEASE):
             session_id, number = listed.parsed.session_id, listed.parsed.number
-            # A writer's lease names no point before it ends.
-            if session_id is None or number is None or session_id in {*quiet, *sessions}:
+            if session_id is None or number is None or session_id in others:
                 continue
             last[session_id] = max(last.get(session_id, (-1, "")), (number, listed.name))
         found = set()
@@ -169,8 +167,10 @@ class GcLooks:
             with suppress(IntegrityError, SignatureError):
                 loaded = self._objects.load(name, Lease)
                 check_attributed(self._verifier, self.vault_id, loaded)
-                if loaded.body.point is not None and not loaded.body.ended:
-                    found.add(loaded.body.point)
+                body = loaded.body
+                # A writer is no reader: its key may be stolen, and shall not stop a gc.
+                if body.writer_id is None and body.point is not None and not body.ended:
+                    found.add(body.point)
         return frozenset(found)
 
     def owner(self, pack_id: PackId) -> SessionId | None:

@@ -6,6 +6,7 @@ nothing any more, and what it kept would go for good: so its absence is looked f
 
 from typing import Final
 
+from holdfast.base.errors import HoldfastError
 from holdfast.base.ids import PointId
 from holdfast.format import names
 from holdfast.vault.blind import vanished
@@ -20,6 +21,7 @@ from holdfast.vault.relations import Relations
 from holdfast.vault.report import ProblemKind
 
 _NAMED_AT_ONCE: Final = 5
+_SALVAGE: Final = " Without it 'holdfast-extract' restores all the same, from the packs themselves."
 
 
 def take_whole_inventory(objects: ObjectStore, known: KnownVault | None) -> Inventory:
@@ -35,9 +37,8 @@ def take_whole_inventory(objects: ObjectStore, known: KnownVault | None) -> Inve
         StorageError: the storage failed.
     """
     inventory = read_inventory(objects)
-    check_understood(inventory)
-    missing = _missing(objects, Relations(inventory), known)
-    if not missing:
+    missing = None if _is_in_doubt(inventory) else _missing(objects, Relations(inventory), known)
+    if missing == {}:
         return inventory
     delay_seconds = max(
         inventory.listing_delay_seconds, objects.backend.capabilities.listing_delay_seconds
@@ -48,12 +49,20 @@ def take_whole_inventory(objects: ObjectStore, known: KnownVault | None) -> Inve
     check_understood(inventory)
     relations = Relations(inventory)
     again = _missing(objects, relations, known)
-    left = sorted(missing.keys() & again.keys())
+    if missing is None:
+        # A change of keys while all was read makes what follows look as if nobody had signed it.
+        missing = again
+    # What contradicts is said first: without it nothing may be missing.
+    left = sorted(
+        missing.keys() & again.keys(),
+        key=lambda name: (again[name].kind is ProblemKind.MISSING, name),
+    )
     if not left:
         return inventory
     touched = sorted({point for name in left for point in relations.touched(name)})
     more = "" if len(left) == 1 else f" So {_are(len(left) - 1)}."
     first = again[left[0]]
+    indexes = names.indexes_prefix(inventory.vault_id)
     if first.kind is not ProblemKind.MISSING:
         raise UpkeepRefusedError(
             f"'{first.name}' cannot be told from what may go: {first.detail}{more}",
@@ -63,8 +72,17 @@ def take_whole_inventory(objects: ObjectStore, known: KnownVault | None) -> Inve
     raise UpkeepRefusedError(
         f"'{first.name}' is missing, so nobody can say what is needed: {first.detail}{more}",
         hint="Nothing was deleted. Put what is missing back from a copy of the repository."
-        f" {_way_out(touched)}",
+        f"{_SALVAGE if first.name.startswith(indexes) else ''} {_way_out(touched)}",
     )
+
+
+def _is_in_doubt(inventory: Inventory) -> bool:
+    """Tell whether something seems damaged or not signed, which has to be looked at again."""
+    try:
+        check_understood(inventory)
+    except HoldfastError:
+        return True
+    return False
 
 
 def _missing(
@@ -87,6 +105,8 @@ def _are(count: int) -> str:
 
 
 def _way_out(touched: list[PointId]) -> str:
+    if not touched:
+        return "If there is none, and no restore point needs it, take away what is left of it."
     ids = " ".join(point.hex()[:8] for point in touched[:_NAMED_AT_ONCE])
     rest = len(touched) - _NAMED_AT_ONCE
     some = f", then {rest} more that 'holdfast check' names" if rest > 0 else ""

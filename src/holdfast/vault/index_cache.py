@@ -20,6 +20,7 @@ from holdfast.format.cbor import decode, encode
 from holdfast.format.errors import FormatError
 from holdfast.format.index_body import IndexBody
 from holdfast.format.maintenance import Tombstone, quarantined_packs
+from holdfast.vault import index_rules
 from holdfast.vault.errors import (
     DAMAGED_TOMBSTONE_HINT,
     DamagedObjectError,
@@ -229,22 +230,11 @@ class IndexCache:
 def combine(bodies: Mapping[IndexId, IndexBody], not_signed: tuple[str, ...] = ()) -> IndexView:
     """Return what *bodies* say together.
 
-    The object of a session replaces objects of that session only and drops its packs only: one
-    writer cannot hide what another one has stored.
+    What they may say of each other is the matter of ``index_rules``.
     """
-    replaced = {
-        name
-        for body in bodies.values()
-        for name in body.replaces
-        if body.session_id is None or _is_of(bodies.get(name), body.session_id)
-    }
+    replaced = index_rules.replaced(bodies)
     active = [body for name, body in bodies.items() if name not in replaced]
-    dropped = {
-        drop.pack_id
-        for body in active
-        for drop in body.drops
-        if body.session_id is None or body.session_id == drop.session_id
-    }
+    dropped = {drop.pack_id for body in active for drop in index_rules.drops(body)}
     present: dict[PackId, PackOwner] = {}
     for body in active:
         packs = iter(body.pack_ids)
@@ -304,10 +294,6 @@ def _quarantined(vault: Vault, listed: Listed) -> tuple[PackId, ...]:
     loaded: Loaded[Any] = Loaded(listed.name, listed.hash, data, stored, stored.body)
     vault.verifier.check_quarantine(loaded)
     return packs
-
-
-def _is_of(body: IndexBody | None, session_id: SessionId) -> bool:
-    return body is not None and body.session_id == session_id
 
 
 def _as_map(item: object) -> dict[int, Any]:

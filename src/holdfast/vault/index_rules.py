@@ -10,13 +10,15 @@ def replaced(bodies: Mapping[IndexId, IndexBody]) -> set[IndexId]:
     """Return the objects of *bodies* that another one stands in for.
 
     The object of a session replaces objects of that session only: one writer cannot hide what
-    another one has stored.
+    another one has stored. None replaces an object of a later epoch: whoever lost his way in by a
+    rotation still has the keys before it.
     """
     return {
         name
         for body in bodies.values()
         for name in body.replaces
         if name in bodies
+        and bodies[name].epoch <= body.epoch
         and (body.session_id is None or bodies[name].session_id == body.session_id)
     }
 

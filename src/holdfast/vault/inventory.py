@@ -141,7 +141,7 @@ class Inventory:
         """Return the newest epoch that dropped each point that a forget names."""
         newest: dict[PointId, int] = {}
         for name, forget in self.forgets.items():
-            epoch = self.forget_epochs[name]
+            epoch = self.forget_epochs.get(name, 0)
             newest.update(
                 (item.point, max(epoch, newest.get(item.point, 0))) for item in forget.points
             )

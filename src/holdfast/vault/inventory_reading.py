@@ -132,7 +132,7 @@ def read_inventory(
     for listed in found.listed[frames.KIND_PACK]:
         found.packs[PackId(listed.hash)] = listed.size_bytes
     _read_quarantines(objects, verifier, found)
-    _forget_vanished(objects, found)
+    _settle_points(objects, verifier, found)
     return found
 
 
@@ -188,17 +188,42 @@ def _read_root(objects: ObjectStore, found: Inventory) -> None:
         found.listing_delay_seconds = marker.listing_delay_milliseconds / 1000
 
 
-def _forget_vanished(objects: ObjectStore, found: Inventory) -> None:
-    """Leave out points that somebody forgot while the rest was being read.
+def _settle_points(objects: ObjectStore, verifier: Verifier | None, found: Inventory) -> None:
+    """Leave out points that somebody forgot while the rest was being read; read why.
 
-    One that is still listed, and cannot be read, is missing.
+    One that is still listed after the storage's delay, and cannot be read, is missing.
     """
-    still = {item.name for item in objects.list(frames.KIND_POINT)}
-    for name in sorted(still & found.unreadable):
+    listed = _leave_vanished(objects, verifier, found)
+    hidden = listed & found.unreadable - _forgotten_names(found)
+    delay_seconds = max(
+        found.listing_delay_seconds, objects.backend.capabilities.listing_delay_seconds
+    )
+    if hidden and delay_seconds:
+        objects.clock.sleep(2 * delay_seconds)
+        hidden &= _leave_vanished(objects, verifier, found) - _forgotten_names(found)
+    for name in sorted(hidden):
         found.findings.append(Finding(name, ProblemKind.MISSING, NOT_HANDED_OUT))
+
+
+def _leave_vanished(objects: ObjectStore, verifier: Verifier | None, found: Inventory) -> set[str]:
+    """Drop points that are not listed any more, read new forgets; return the points' names."""
+    still = {item.name for item in objects.list(frames.KIND_POINT)}
     for point_id in list(found.points):
-        if names.point_name(found.vault_id, point_id) not in still:
+        name = names.point_name(found.vault_id, point_id)
+        if name not in still:
             del found.points[point_id]
+            found.sizes.pop(name, None)
+    # After the points: a forget is put before its point is deleted.
+    read = {item.name for item in found.listed[frames.KIND_FORGET]}
+    for listed in _list(objects, frames.KIND_FORGET, found):
+        if listed.name not in read:
+            found.listed[frames.KIND_FORGET].append(listed)
+            _read_one(objects, listed, verifier, found)
+    return still
+
+
+def _forgotten_names(found: Inventory) -> set[str]:
+    return {names.point_name(found.vault_id, point) for point in found.forgotten()}
 
 
 # --- keys -----------------------------------------------------------------------------------------
@@ -296,7 +321,7 @@ def _read_one(
 ) -> None:
     kind = listed.parsed.kind
     try:
-        loaded = parse(listed.name, objects.get(listed.name), _BODIES[kind])
+        loaded: Loaded[Any] = parse(listed.name, objects.get(listed.name), _BODIES[kind])
         _check_place(listed, loaded.body)
     except MissingObjectError:
         # Whoever needs it says so.
@@ -330,6 +355,11 @@ def _read_one(
         found.report(listed.name, _kind_of(error), error.message)
         return
     _take(listed, loaded, found)
+    if kind == frames.KIND_FORGET and verifier is not None:
+        # Where nobody can tell who signed it, it explains what is gone and drops nothing newer.
+        is_judged = listed.name not in found.unattributed
+        epoch = verifier.check_forget(loaded) if is_judged else 0
+        found.forget_epochs[loaded.hash] = epoch
 
 
 class _DependencyError(Exception):
@@ -434,7 +464,6 @@ def _take(  # noqa: C901 - one case for each kind
             _take_session(listed, loaded.hash, body, found)
         case Forget():
             found.forgets[loaded.hash] = body
-            found.forget_epochs[loaded.hash] = _signed_in(loaded, found)
         case Tombstone():
             found.tombstones[loaded.hash] = body
         case WriterCertificate():
@@ -454,19 +483,6 @@ def _take_session(listed: Listed, object_hash: ObjectHash, body: Session, found:
         # Nobody can tell who signed it: it must not stand before one that somebody did.
         found.sessions[body.session_id], taken = taken, first
     found.twins.setdefault(body.session_id, []).append(taken)
-
-
-def _signed_in(loaded: Loaded[Forget], found: Inventory) -> int:
-    """Return the newest epoch whose keys signed a forget, as ``Verifier.check_forget`` does."""
-    signers = {signature.public_key for signature in loaded.stored.signatures}
-    keys = {} if found.chain is None else found.chain.authority_keys
-    epochs = [epoch for epoch, key in keys.items() if key in signers]
-    epochs += [
-        item.epoch
-        for item in found.certificates.values()
-        if item.writer_id == loaded.body.writer_id and item.signing_public_key in signers
-    ]
-    return max(epochs, default=0)
 
 
 def _take_lease(listed: Listed, body: Lease, found: Inventory) -> None:

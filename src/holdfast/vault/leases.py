@@ -51,6 +51,14 @@ class LeaseKeeper:
             with suppress(HoldfastError):
                 self._put(self._impatient, ended=False, point=self._point)
 
+    def give_up(self, point: PointId) -> None:
+        """Say that *point*, which the session has put, is none: its refs were taken away.
+
+        Another attempt may take hours, in which nobody shall miss what it needs.
+        """
+        with suppress(HoldfastError):
+            self._put(self._objects, ended=False, point=point)
+
     def end(self, point: PointId | None) -> None:
         """Say that the session is over, with the point that it made; as well as it goes."""
         with suppress(HoldfastError):

@@ -347,7 +347,9 @@ class KnownVault:
         """Return the same with *heads*, where they are newer."""
         merged = dict(self.heads)
         for series, head in heads.items():
-            if series not in merged or merged[series].counter < head.counter:
+            seen = merged.get(series)
+            is_same = seen is not None and seen.point == head.point
+            if seen is None or seen.counter < head.counter or (is_same and seen.epoch < head.epoch):
                 merged[series] = head
         return replace(self, heads=merged)
 

@@ -252,11 +252,13 @@ class PointList:
     def find_bereft(self, text: str) -> RestorePoint | None:
         """Return the point without its refs that people mean by an id or its beginning, or None.
 
+        Also one that its writer gave up, which nobody misses.
+
         Raises:
             AmbiguousPointError: several points begin with it.
         """
         wanted = text.lower()
-        found = [point for point in self.bereft if point.id.hex().startswith(wanted)]
+        found = [point for point in self.incomplete if point.id.hex().startswith(wanted)]
         if len(wanted) < SHORTEST_PREFIX or not found:
             return None
         if len(found) > 1 or any(point.id.hex().startswith(wanted) for point in self.points):
@@ -309,7 +311,7 @@ class PointList:
         for key, head in self.gone.items():
             if concerns(key, head.counter):
                 yield _gone(head)
-        for point in self.incomplete:
+        for point in self.bereft:
             if concerns(point.series_key, point.body.counter):
                 yield f"the refs of restore point {point.id.hex()[:8]} are missing"
         for point in self.points:

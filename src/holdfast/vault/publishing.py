@@ -148,6 +148,7 @@ class Publisher:
             point = self._put_point(written, refs_hash, sessions)
             if self._refs_stand(refs_hash):
                 return point
+            self.lease.give_up(point)
             # That point may or may not stay visible: the next one comes after it, never beside it.
             self.place.counter += 1
             self.place.predecessor = point

@@ -4,7 +4,7 @@ What is missing is named here, so that people can put it back or accept its loss
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -14,8 +14,9 @@ from holdfast.base.ids import PointId, SessionId, WriterId
 from holdfast.format import frames, names
 from holdfast.format.maintenance import ForgottenPoint
 from holdfast.format.point import Point
-from holdfast.format.session import Lease
+from holdfast.format.session import Lease, Session
 from holdfast.vault.attribution import check_attributed
+from holdfast.vault.contradictions import gives_up
 from holdfast.vault.local import KnownVault, SeenHead, SeriesKey
 from holdfast.vault.point_loading import load_points
 from holdfast.vault.points import PointList, RestorePoint
@@ -115,8 +116,8 @@ def _was_given_up(vault: Vault, point: RestorePoint) -> bool:
     """Tell whether its own writer says that it made another one, as ``contradictions`` does."""
     session_id = point.body.session_id
     numbers = _lease_numbers(vault, session_id).get(session_id, [])
-    last = _last_lease(vault, session_id, numbers, point.body.writer_id)
-    return last is not None and last.ended and last.point != point.id
+    leases = _leases(vault, session_id, numbers, point.body.writer_id)
+    return gives_up(leases, point.id)
 
 
 def _named_by_leases(
@@ -129,23 +130,22 @@ def _named_by_leases(
     """
     stored = (*listed.points, *listed.incomplete)
     with_point = {point.body.session_id for point in stored}
-    known = {point.id for point in stored} | listed.forgotten.keys() | lost.keys()
+    known = {point.id for point in stored} | lost.keys()
     known |= {problem.point for problem in listed.problems if problem.point is not None}
-    sessions = {item.parsed.session_id for item in vault.objects.list(frames.KIND_SESSION)}
-    found = []
-    for session_id, numbers in _lease_numbers(vault).items():
-        if session_id not in sessions or session_id in with_point:
-            continue
-        with suppress(IntegrityError, SignatureError):
-            for session in vault.verifier.sessions(session_id):
-                body = session.body
-                last = _last_lease(vault, session_id, numbers, body.writer_id)
-                if last is None or not last.ended or last.point is None or last.point in known:
-                    continue
-                if vault.objects.exists(names.point_name(vault.vault_id, last.point)):
-                    continue  # Younger than the listing.
-                if body.series_id is not None:
-                    found.append((body.time, last.point, (body.writer_id, body.series_id)))
+    sessions = {
+        item.parsed.session_id
+        for item in vault.objects.list(frames.KIND_SESSION)
+        if item.parsed.session_id is not None
+    }
+    found = [
+        (session.time, point, (session.writer_id, session.series_id))
+        for session, point in _ended_with(vault, sessions - with_point)
+        if session.series_id is not None
+        and point not in known
+        and listed.forgotten_in.get(point, -1) < session.epoch
+        # Else it is younger than the listing.
+        and not vault.objects.exists(names.point_name(vault.vault_id, point))
+    ]
     taken: defaultdict[SeriesKey, set[int]] = defaultdict(set)
     for point in stored:
         taken[point.series_key].add(point.body.counter)
@@ -161,6 +161,20 @@ def _named_by_leases(
     return named
 
 
+def _ended_with(
+    vault: Vault, session_ids: Collection[SessionId]
+) -> Iterator[tuple[Session, PointId]]:
+    """Yield sessions that have ended, and the points that their last leases name."""
+    for session_id, numbers in _lease_numbers(vault).items():
+        if session_id not in session_ids:
+            continue
+        with suppress(IntegrityError, SignatureError):
+            for session in vault.verifier.sessions(session_id):
+                last = next(_leases(vault, session_id, numbers, session.body.writer_id), None)
+                if last is not None and last.ended and last.point is not None:
+                    yield session.body, last.point
+
+
 def _lease_numbers(vault: Vault, session_id: SessionId | None = None) -> dict[SessionId, list[int]]:
     found: defaultdict[SessionId, list[int]] = defaultdict(list)
     for item in vault.objects.list(frames.KIND_LEASE, session_id=session_id):
@@ -169,10 +183,10 @@ def _lease_numbers(vault: Vault, session_id: SessionId | None = None) -> dict[Se
     return found
 
 
-def _last_lease(
+def _leases(
     vault: Vault, session_id: SessionId, numbers: Iterable[int], writer_id: WriterId
-) -> Lease | None:
-    """Return the last lease of a session that its writer has signed."""
+) -> Iterator[Lease]:
+    """Yield the leases of a session that its writer has signed, the last one first."""
     for number in sorted(numbers, reverse=True):
         try:
             loaded = vault.objects.load(names.lease_name(vault.vault_id, session_id, number), Lease)
@@ -183,5 +197,4 @@ def _last_lease(
             continue
         body = loaded.body
         if (body.session_id, body.number, body.writer_id) == (session_id, number, writer_id):
-            return body
-    return None
+            yield body

@@ -78,13 +78,16 @@ class TreeCheck:
         try:
             record = self._record(name, point)
             reach = self._walk([record.root_node], 0)
-        except _UnreachableError as error:
-            self.findings.append(error.finding)
-            return
         except StorageError:
             raise
-        except HoldfastError as error:
-            self.findings.append(Finding(name, ProblemKind.DAMAGED, error.message))
+        except (_UnreachableError, HoldfastError) as error:
+            # Of one that somebody forgot meanwhile, gc may take what it needs.
+            if self._objects.exists(name):
+                self.findings.append(
+                    error.finding
+                    if isinstance(error, _UnreachableError)
+                    else Finding(name, ProblemKind.DAMAGED, error.message)
+                )
             return
         self._compare(point_id, point, reach)
 

@@ -12,6 +12,7 @@ from holdfast.keys.keyring import authority_seed
 from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.blind import blind_verify
 from holdfast.vault.check import check
+from holdfast.vault.check_errors import UpkeepRefusedError
 from holdfast.vault.gc import Patience, apply_gc
 from holdfast.vault.inventory_reading import read_inventory
 from holdfast.vault.report import ProblemKind
@@ -95,3 +96,16 @@ def test_this_machine_misses_a_point_from_after_the_rotation_all_the_same(rich: 
     assert newest in listed.lost
     problems = blind_verify(rich.objects(), known=known).problems
     assert names.point_name(rich.vault.vault_id, newest) in {item.name for item in problems}
+
+
+def test_a_session_says_under_which_keys_a_point_was_made_that_is_gone(rich: RichVault) -> None:
+    """No machine need remember it."""
+    newest = rich.points[-1]
+    forget_with_old_keys(rich, newest)
+    name = names.point_name(rich.vault.vault_id, newest)
+    rich.vault.backend.delete(name)
+
+    assert name in {item.name for item in check(rich.objects(), rich.ring).problems}
+    with pytest.raises(UpkeepRefusedError):
+        run_gc(rich)
+    assert newest in see_points(rich.vault.readable(), with_leases=True).lost

@@ -298,6 +298,23 @@ def test_whoever_begins_to_read_while_a_patient_gc_waits_is_seen(
     assert names.refs_name(rich.vault.vault_id, refs) in stored(rich)
 
 
+def test_a_writer_that_calls_itself_a_reader_keeps_nothing(rich: RichVault) -> None:
+    """Its key may be stolen, and readers sign with the authority."""
+    run_gc(rich)
+    writable = rich.vault.writable()
+    lease = LeaseKeeper(
+        rich.objects(),
+        SessionId(b"reader".ljust(16, b".")),
+        writer_id=writable.writer_id,
+        sign=writable.ring.sign,
+        point=rich.points[0],
+    )
+    lease.begin()
+    forget(rich.vault, rich.points[0])
+
+    assert run_gc(rich, patience=Patience()).refs == 1
+
+
 def test_a_reader_of_what_is_there_keeps_nothing_else(rich: RichVault) -> None:
     lease = LeaseKeeper(
         rich.objects(),

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from doubles.rich_vaults import RichVault, back_up, forget, make_rich_vault, write_source
-from doubles.storage import Kind, T, WrappedBackend
+from doubles.storage import DyingBackend, Kind, PowerCut, T, WrappedBackend
 from doubles.vaults import TestVault, make_machine
 from holdfast.base.clock import Clock
-from holdfast.base.ids import GroupId, SessionId
+from holdfast.base.ids import GroupId, PointId, SessionId
 from holdfast.format import frames, names
 from holdfast.format.index_body import Drop
 from holdfast.format.point import Point
@@ -21,6 +21,7 @@ from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.blind import blind_verify
 from holdfast.vault.check import check
 from holdfast.vault.check_errors import UpkeepRefusedError
+from holdfast.vault.forget import apply_forget, plan_forget
 from holdfast.vault.gc import Patience, apply_gc, plan_gc
 from holdfast.vault.gc_plan import StandIn
 from holdfast.vault.inventory import Inventory
@@ -210,11 +211,17 @@ def late_point(rich: RichVault, folder: Path, *left: str) -> Point:
     return body
 
 
-def put_lease(rich: RichVault, vault: TestVault, session_id: SessionId) -> str:
-    """Let the writer of *vault* say that a session is over and made nothing."""
+def put_lease(
+    rich: RichVault, vault: TestVault, session_id: SessionId, given_up: PointId | None = None
+) -> str:
+    """Let the writer of *vault* say that a session is over, or that it has given a point up."""
     writable = vault.writable()
     body = Lease(
-        session_id=session_id, number=77, ended=True, point=None, writer_id=writable.writer_id
+        session_id=session_id,
+        number=77,
+        ended=given_up is None,
+        point=given_up,
+        writer_id=writable.writer_id,
     )
     vault_id = rich.vault.vault_id
     data = frames.build_hash_ended(
@@ -255,10 +262,14 @@ def test_a_point_without_refs_is_missed_whatever_has_gone_with_them(
     assert check(rich.objects(), rich.ring).problems == ()
 
 
-def test_a_point_that_its_own_writer_gave_up_is_not_missed(rich: RichVault, tmp_path: Path) -> None:
+@pytest.mark.parametrize("still_at_work", [False, True])
+def test_a_point_that_its_own_writer_gave_up_is_not_missed(
+    rich: RichVault, tmp_path: Path, *, still_at_work: bool
+) -> None:
     """It slept while its session was collected with all that it had left, and said so."""
     body = late_point(rich, tmp_path)
-    name = put_lease(rich, rich.vault, body.session_id)
+    (point,) = read_inventory(rich.objects()).points.keys() - set(rich.points)
+    name = put_lease(rich, rich.vault, body.session_id, point if still_at_work else None)
     before = stored(rich)
 
     run_gc(rich)
@@ -266,7 +277,31 @@ def test_a_point_that_its_own_writer_gave_up_is_not_missed(rich: RichVault, tmp_
     assert stored(rich) == before
     assert name in before
     assert check(rich.objects(), rich.ring).problems == ()
-    assert see_points(rich.vault.readable()).bereft == ()
+    listed = see_points(rich.vault.readable())
+    assert listed.bereft == ()
+    # Nobody need wonder whether it is the latest, and who wants it gone can say so.
+    assert listed.select("latest", source="home").id in rich.points
+    assert listed.find_bereft(point.hex()) is not None
+
+
+def test_a_forget_of_a_point_without_refs_that_was_cut_off_is_finished_by_gc(
+    rich: RichVault,
+) -> None:
+    """Nobody could name that point any more."""
+    inventory = read_inventory(rich.objects())
+    last = rich.points[-1]
+    take(rich, names.refs_name(inventory.vault_id, inventory.points[last].refs_hash))
+    readable = rich.vault.readable()
+    plan = plan_forget(see_points(readable), [last])
+    dying = DyingBackend(rich.vault.backend, dies_before=1, kinds={"delete"})
+    with pytest.raises(PowerCut):
+        apply_forget(rich.vault.on(dying).readable(), plan)
+
+    assert check(rich.objects(), rich.ring).problems == ()
+    run_gc(rich)
+
+    assert last not in read_inventory(rich.objects()).points
+    assert check(rich.objects(), rich.ring).problems == ()
 
 
 @pytest.mark.parametrize("left", ["nothing", "/sessions/"])
@@ -318,6 +353,32 @@ def test_needed_packs_that_the_index_drops_are_not_given_up(rich: RichVault) -> 
     rich.vault.backend.delete(bogus)
     run_gc(rich)
     assert stored(rich) == before
+
+
+class _Forgetting(WrappedBackend):
+    """Somebody forgets a point right after its name was listed."""
+
+    def __init__(self, rich: RichVault, point: PointId) -> None:
+        super().__init__(rich.vault.backend)
+        self._rich, self._point = rich, point
+        self._name = names.point_name(rich.vault.vault_id, point)
+        self._is_done = False
+
+    def _call(self, kind: Kind, name: str, act: Callable[[], T]) -> T:
+        if kind == "get" and name == self._name and not self._is_done:
+            self._is_done = True
+            forget(self._rich.vault, self._point)
+        return act()
+
+
+def test_a_forget_beside_a_check_is_no_damage(rich: RichVault) -> None:
+    """Not even of a point that others follow, and that this machine remembers."""
+    known = rich.vault.machine.known.find(rich.vault.vault_id)
+    for point in (rich.points[-1], rich.points[-2]):
+        beside = rich.objects(_Forgetting(rich, point))
+
+        assert check(beside, rich.ring, known=known).problems == ()
+        assert point not in read_inventory(rich.objects()).points
 
 
 class _Withholding(WrappedBackend):

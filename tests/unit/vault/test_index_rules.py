@@ -1,7 +1,10 @@
 """One writer cannot hide or drop what another one has stored."""
 
+from dataclasses import replace
+
 from holdfast.base.ids import GroupId, IndexId, PackId, SessionId, WriterId
 from holdfast.format.index_body import Drop, IndexBody, PositionsKey
+from holdfast.vault.index_cache import combine
 from holdfast.vault.index_rules import drops, replaced
 
 OWN, OTHER = SessionId(b"o" * 16), SessionId(b"x" * 16)
@@ -36,6 +39,18 @@ def test_a_merged_object_replaces_whatever_is_there() -> None:
     bodies = {FIRST: a_body(OWN), THIRD: a_body(None, (FIRST, SECOND))}
 
     assert replaced(bodies) == {FIRST}
+
+
+def test_no_object_replaces_one_of_a_later_epoch() -> None:
+    """Whoever lost his way in by a rotation still has the keys before it."""
+    bodies = {
+        FIRST: a_body(OWN),
+        SECOND: replace(a_body(OTHER), epoch=1),
+        THIRD: a_body(None, (FIRST, SECOND)),
+    }
+
+    assert replaced(bodies) == {FIRST}
+    assert combine(bodies).replaced == {FIRST}
 
 
 def test_the_object_of_a_session_drops_packs_of_that_session_only() -> None:

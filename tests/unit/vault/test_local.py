@@ -54,6 +54,14 @@ def test_an_older_head_or_statement_never_takes_the_place_of_a_newer_one() -> No
     assert older == newer
 
 
+def test_a_head_that_is_seen_again_gets_the_epoch_that_an_earlier_release_did_not_note() -> None:
+    point = PointId(b"p" * 32)
+    noted = KnownVault(VAULT, is_encrypted=True).with_heads({SERIES: SeenHead(3, point)})
+
+    assert noted.with_heads({SERIES: SeenHead(3, point, 2)}).heads[SERIES].epoch == 2
+    assert noted.with_heads({SERIES: SeenHead(3, PointId(b"o" * 32), 2)}) == noted
+
+
 def test_a_state_that_others_can_write_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "known.json"
     path.write_text('{"schema": 1, "vaults": []}')
