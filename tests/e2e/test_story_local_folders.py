@@ -236,6 +236,10 @@ def test_a_backup_of_a_home_leaves_out_the_cache_of_the_program(ready: CommandLi
     listed = ready.done("ls", "latest", "-R").out
     assert ".cache/other/file" in listed
     assert ".cache/holdfast" not in listed
+    assert ".local/state/holdfast" not in listed
+    assert ".config/holdfast/writers" in listed
+    again = ready.done("backup", ready.home, "--json", password=False).document
+    assert again["new_raw_bytes"] == 0
 
     ready.done("backup", cache, "--source", "named", password=False)
     assert "CACHEDIR.TAG" in ready.done("ls", "latest", "-R", "--source", "named").out

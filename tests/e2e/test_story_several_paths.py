@@ -143,3 +143,58 @@ def test_folders_that_lead_to_named_paths_need_not_be_readable(ready: CommandLin
 
     assert (answer.code, "cannot" in answer.err) == (0, False), answer.err
     assert files(ready, m) == {"mid/a/x", "mid/b", "c/y"}
+
+
+@needs_mounts
+def test_a_repository_that_is_seen_at_two_places_is_neither_stored_nor_removed(
+    ready: CommandLine,
+) -> None:
+    """A bind mount of what is above it is the same place."""
+    view = ready.folder / "view"
+    view.mkdir()
+    real = ready.folder / "real"
+    real.mkdir()
+    (real / "data").write_bytes(b"1")
+    repository = real / "repo"
+    shutil.move(ready.repository, repository)
+    subprocess.run(["mount", "--bind", str(real), str(view)], check=True)
+    try:
+        ready.done("backup", "-r", repository, view, password=False)
+        assert files_of(ready, repository) == [f"{view}/data"]
+        assert ready("backup", "-r", repository, view / "repo").code == 2
+        for words in (
+            ("--in-place", "--delete", "--delete-excluded"),
+            ("--to", real, "--overwrite", "if-changed", "--delete", "--delete-excluded"),
+        ):
+            ready.done("restore", "-r", view / "repo", f"latest:{view}", *words, "--yes")
+            assert ready.done("check", "-r", repository).code == 0
+    finally:
+        subprocess.run(["umount", str(view)], check=True)
+
+
+def files_of(holdfast: CommandLine, repository: Path) -> list[str]:
+    listed = holdfast.done("ls", "-r", repository, "latest", "--recursive", "--json").document
+    return [entry["path"] for entry in listed["entries"] if entry["kind"] == "file"]
+
+
+def test_an_empty_folder_among_several_is_said(ready: CommandLine) -> None:
+    """It is where a disk should be; alone it is refused."""
+    (empty := ready.folder / "disk").mkdir()
+
+    made = ready.done("backup", ready.source(), empty, password=False)
+
+    assert f"'{empty}' is empty; is its disk mounted?" in made.err
+
+
+def test_a_file_with_holes_is_as_large_as_it_shows_read_or_taken_over(ready: CommandLine) -> None:
+    source = ready.source(x=b"x")
+    with (source / "sparse").open("wb") as file:
+        file.truncate(1 << 20)
+    os.utime(source / "sparse", (1, 1))
+    sizes = []
+    for name in ("a", "b"):
+        (source / name).write_bytes(b"x")
+        made = ready.done("backup", source, "--json", password=False).document
+        sizes.append(made["source_bytes"])
+
+    assert sizes == [(1 << 20) + 2, (1 << 20) + 3]

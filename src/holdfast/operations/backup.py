@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -187,8 +187,10 @@ def _file_source(
         patterns += read_patterns_file(listing)
     for remark in check_patterns(patterns, source):
         context.warn(remark)
-    cache = os.path.realpath(os.fsencode(context.folders.cache))
-    is_cache_named = _is_named(cache, source)
+    _warn_of_empty(source, context)
+    # What the program itself writes would be new in each backup.
+    own_files = [os.path.realpath(os.fsencode(folder)) for folder in context.folders.only_own()]
+    own_files = [folder for folder in own_files if not _is_named(folder, source)]
     rules = _rules(request, source, patterns)
     if rules == ScanRules(selection=source.selection, reread=request.reread):
         # What lies below another path is taken with it: without rules nothing is seen from it.
@@ -200,14 +202,22 @@ def _file_source(
         never.append(own)
     if own is not None or is_repository_named:
         context.warn("the repository itself lies in the source; it is left out")
-    made_again = _below(cache, source)
-    if made_again is not None and not is_cache_named and context.folders.has_only_own_cache():
-        never.append(made_again)
+    never += [place for folder in own_files if (place := _below(folder, source)) is not None]
     # A pattern cannot say where it is seen from: elsewhere it only keeps more in a restore.
     named = NamedPaths(source.selection)
     seen = [named.seen(path) or path for path in never]
     patterns += [b"/" + re.sub(rb"([\\*?\[ ])", rb"\\\1", path) for path in seen]
     return source, replace(rules, never=tuple(never)), patterns
+
+
+def _warn_of_empty(source: FileSource, context: Context) -> None:
+    """Name folders that are empty beside others: of one alone that is refused."""
+    for one in source.selection:
+        path = os.path.join(source.root, one)  # noqa: PTH118 - paths are bytes here
+        with suppress(OSError), os.scandir(path) as entries:
+            if next(entries, None) is None:
+                shown = path.decode("utf-8", "backslashreplace")
+                context.warn(f"'{shown}' is empty; is its disk mounted?")
 
 
 def _repository(address: str) -> bytes:

@@ -41,6 +41,8 @@ _KEY_MAGIC: Final = "holdfast writer key 0"
 _KEY_FIELDS: Final = ("vault", "writer", "seed", "certificate", "repository")
 
 _CACHE_TAG_NAME: Final = "CACHEDIR.TAG"
+_KNOWN_VAULTS_NAME: Final = "known-vaults.json"
+_OWN_NAMES: Final = frozenset((_CACHE_TAG_NAME, _KNOWN_VAULTS_NAME, f"{_KNOWN_VAULTS_NAME}.lock"))
 _VAULT_FOLDER: Final = re.compile("[0-9a-f]{64}")
 _CACHE_TAG: Final = """Signature: 8a477f597d28d172789f06886806bc55
 # What is here, Holdfast can make again: https://bford.info/cachedir/
@@ -67,7 +69,7 @@ class LocalFolders:
     @property
     def known_vaults(self) -> Path:
         """The file of :class:`KnownVaults`."""
-        return self.state / "known-vaults.json"
+        return self.state / _KNOWN_VAULTS_NAME
 
     @property
     def writers(self) -> Path:
@@ -128,18 +130,12 @@ class LocalFolders:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def has_only_own_cache(self) -> bool:
-        """Tell whether nothing lies in the cache folder but what Holdfast can make again.
+    def only_own(self) -> list[Path]:
+        """Return those of the cache and state folders in which nothing lies but Holdfast's files.
 
-        The folder is whatever the environment says, so that it may be one with other things in it.
+        They are wherever the environment says, so that other things may lie in them.
         """
-        try:
-            names = [entry.name for entry in self.cache.iterdir()]
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False
-        return all(name == _CACHE_TAG_NAME or _VAULT_FOLDER.fullmatch(name) for name in names)
+        return [folder for folder in (self.cache, self.state) if _has_only_own(folder)]
 
     def with_scratch(self, vault_id: VaultId, act: Callable[[Path], T]) -> T:
         """Return what *act* makes of a folder of the cache that it may put folders in.
@@ -235,6 +231,16 @@ class LocalFolders:
 
     def _alive(self, vault_id: VaultId, session_id: SessionId) -> Path:
         return self.state / vault_id.hex() / "alive" / session_id.hex()
+
+
+def _has_only_own(folder: Path) -> bool:
+    try:
+        names = [entry.name for entry in folder.iterdir()]
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return all(name in _OWN_NAMES or _VAULT_FOLDER.fullmatch(name) for name in names)
 
 
 def _tag_as_cache(folder: Path) -> None:

@@ -97,7 +97,8 @@ def restore(
     all the same, and --overwrite always replaces them.
     What may replace or remove something shows its plan first and asks, or needs --yes.
     --delete removes nothing outside of the paths that were backed up, and nothing that the backup
-    left out by its patterns and other rules, unless --delete-excluded says so.
+    left out by its patterns and other rules, unless --delete-excluded says so. What the backup
+    could not read is not in the restore point: the plan says how much that was, and it goes.
     DIR may be neither the repository nor a folder in it. Where it has to be made for a folder PATH,
     it gets mode, owner, times and attributes of that folder at the end, and is its owner's only
     until then; a DIR that is there keeps its own.
