@@ -145,3 +145,22 @@ def test_a_series_of_several_paths_says_what_it_is_called_after(ready: CommandLi
     assert note in ready.done("backup", "-n", *paths, password=False).out
     assert note not in ready.done("backup", "--source", "ab", *paths, password=False).out
     assert note not in ready.done("backup", paths[0], password=False).out
+
+
+def test_a_repository_may_lie_in_a_folder_whose_name_is_no_text(holdfast: CommandLine) -> None:
+    """Keys of machines and what is remembered of repositories name it by its bytes."""
+    repository = holdfast.folder / "drive\udcff"
+    source = holdfast.source()
+    holdfast.done("init", repository)
+    holdfast.done("-r", repository, "backup", source, password=False)
+    holdfast.done("-r", repository, "writer", "add", "-o", holdfast.folder / "other.key")
+    holdfast.done("-r", repository, "recovery-kit", "--html", holdfast.folder / "kit.html")
+    holdfast.done("-r", repository, "check")
+    assert b"drive\xff\n" in (holdfast.folder / "other.key").read_bytes()
+    assert "drive\\xff" in (holdfast.folder / "kit.html").read_text(encoding="utf-8")
+
+    other = CommandLine(holdfast.folder / "elsewhere")
+    other.done("-r", repository, "backup", source)
+    other.done("-r", repository, "backup", source, password=False)
+    points = other.done("-r", repository, "points", "--json").document["points"]
+    assert len(points) == 3

@@ -2,6 +2,7 @@
 
 import html
 import io
+import os
 from importlib import import_module
 
 from holdfast.operations.kit import KitPage
@@ -39,7 +40,9 @@ def html_page(page: KitPage, text: str) -> str:
     # segno is needed for nothing else, so that only this command pays for importing it.
     segno = import_module("segno")
     image = io.BytesIO()
-    content = f"holdfast {page.address}\nvault {page.vault_id}"
+    # Bytes of a path that are no text stand in it as escapes: a code is read as text.
+    address = os.fsencode(page.address).decode("utf-8", "backslashreplace")
+    content = f"holdfast {address}\nvault {page.vault_id}"
     segno.make(content, micro=False, error="m").save(
         image, kind="svg", xmldecl=False, svgns=True, scale=3, border=4
     )

@@ -285,7 +285,9 @@ class WriterKey:
             self.repository,
         )
         lines = [f"{name}: {value}" for name, value in zip(_KEY_FIELDS, values, strict=True)]
-        replace_file(path, "\n".join([_KEY_MAGIC, *lines, ""]).encode())
+        # The repository's path need not be text: its bytes are kept as they are.
+        text = "\n".join([_KEY_MAGIC, *lines, ""])
+        replace_file(path, text.encode("utf-8", "surrogateescape"))
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -297,13 +299,13 @@ class WriterKey:
         """
         try:
             is_readable = check_owner_only_writes(path)
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         except FileNotFoundError:
             raise WriterKeyFileError(
                 f"There is no writer key '{path}' on this machine.",
                 hint="'holdfast writer add' makes one for a machine; it asks for the password.",
             ) from None
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise WriterKeyFileError(f"The writer key '{path}' cannot be read: {error}") from error
         values = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
         if lines[:1] != [_KEY_MAGIC] or tuple(values) != _KEY_FIELDS:
