@@ -333,10 +333,10 @@ def _notes(series: str, decisions: Sequence[Decision]) -> Iterator[str]:
     if latest:
         yield f"{series}: {_stay(latest)}, being made last; was a clock wrong?"
     if future:
-        subject = "1 point from the future stays"
+        what = "1 point from the future stays and counts"
         if future > 1:
-            subject = f"{future} points from the future stay"
-        yield f"{series}: {subject} and count for nothing; was a clock wrong?"
+            what = f"{future} points from the future stay and count"
+        yield f"{series}: {what} for nothing; was a clock wrong?"
 
 
 def _stay(count: int) -> str:

@@ -221,7 +221,9 @@ def test_points_from_the_future_stay_and_count_for_nothing() -> None:
     made = plan(*points, last=1, within=Duration(hours=1), minimum_points=1)
 
     assert reasons(made) == [("future",), ("future",), ("last", "within 1h"), ()]
-    assert "2 points from the future" in made.notes[0]
+    assert "2 points from the future stay and count for nothing" in made.notes[0]
+    (note,) = plan(*points[1:], last=1, minimum_points=1).notes
+    assert "1 point from the future stays and counts for nothing" in note
 
 
 def test_equal_times_are_decided_by_id() -> None:
