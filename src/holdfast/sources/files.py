@@ -1,5 +1,6 @@
 """Files and folders as people name them: one root that is opened, and a selection below it."""
 
+import errno
 import os
 import stat
 from collections.abc import Collection, Sequence
@@ -18,6 +19,7 @@ from holdfast.sources.errors import (
 )
 
 _MISSING_HINT: Final = "Is it spelled right, and is its disk mounted?"
+_MESSAGE_CHARACTERS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def check_patterns(lines: Sequence[bytes], source: FileSource) -> list[str]:
         InvalidPatternError: a line holds a NUL byte.
     """
     remarks = [
-        f"the pattern '{_shown(line)}' can never match anything"
+        f"the pattern '{_named(line)}' can never match anything"
         for line in compile_patterns(lines).unmatchable
     ]
     above = source.root.rstrip(b"/") + b"/"
@@ -123,9 +125,10 @@ def check_patterns(lines: Sequence[bytes], source: FileSource) -> list[str]:
     for line in lines:
         meant = _meant(line, starts)
         if meant is not None:
+            does = "brings back" if line.startswith(b"!") else "leaves out"
             remarks.append(
-                f"the pattern '{_shown(line)}' is seen from {place}, where it leaves out "
-                f"nothing; '{_shown(meant)}' was probably meant"
+                f"the pattern '{_named(line)}' is seen from {place}, where it {does} "
+                f"nothing; '{_named(meant)}' was probably meant"
             )
     return remarks
 
@@ -144,7 +147,10 @@ def _meant(line: bytes, starts: Collection[bytes]) -> bytes | None:
 def _located(path: bytes) -> tuple[bytes, bool]:
     """Return the absolute path without links in its folders, and whether it is a folder."""
     if not path:
-        raise SourceMissingError("An empty path was named.")
+        raise SourceMissingError(
+            "An empty path was named.",
+            hint="In a script, is the variable set? The current folder is written as a dot.",
+        )
     try:
         status = os.stat(path)  # noqa: PTH116 - paths are bytes here
         if stat.S_ISDIR(status.st_mode):
@@ -156,7 +162,7 @@ def _located(path: bytes) -> tuple[bytes, bool]:
                 return _link_itself(path), False
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             raise SourceMissingError(
-                f"'{_shown(path)}' does not exist.", hint=_MISSING_HINT
+                f"'{_named(path)}' does not exist.", hint=_MISSING_HINT
             ) from error
         raise _unreadable(path, error) from error
     return _link_itself(path), False
@@ -178,7 +184,7 @@ def _refuse_empty(folder: bytes) -> None:
         raise _unreadable(folder, error) from error
     if is_empty:
         raise EmptySourceError(
-            f"'{_shown(folder)}' holds nothing, so there is nothing to back up.",
+            f"'{_named(folder)}' holds nothing, so there is nothing to back up.",
             hint="Is its disk mounted? To back up the empty folder, say --allow-empty.",
         )
 
@@ -188,12 +194,30 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise PatternFileError(
-            f"'{_shown(os.fsencode(path))}' cannot be read: {_reason(error)}."
+            f"'{_named(os.fsencode(path))}' cannot be read: {_reason(error)}.",
+            hint=_way_to(error) or _MISSING_HINT,
         ) from error
 
 
 def _unreadable(path: bytes, error: OSError) -> SourceUnreadableError:
-    return SourceUnreadableError(f"'{_shown(path)}' cannot be opened: {_reason(error)}.")
+    return SourceUnreadableError(
+        f"'{_named(path)}' cannot be opened: {_reason(error)}.",
+        hint=_way_to(error) or "Look at it with 'ls -ld'; of failing disks the system's log tells.",
+    )
+
+
+def _way_to(error: OSError) -> str | None:
+    """Return what to do about *error*, which befell a path that was named; None: nobody knows."""
+    match error.errno:
+        case errno.EACCES | errno.EPERM:
+            return "Run Holdfast as a user who may read it, or change who may."
+        case errno.ENAMETOOLONG:
+            return "Is it one path? A file of --files-from has one path a line, and no other text."
+        case errno.EISDIR:
+            return "Name a file with one path or pattern a line, not a folder."
+        case errno.ELOOP:
+            return "Symbolic links there lead to each other: name the folder itself."
+    return None
 
 
 def _reason(error: OSError) -> str:
@@ -202,3 +226,11 @@ def _reason(error: OSError) -> str:
 
 def _shown(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
+
+
+def _named(path: bytes) -> str:
+    """Return a path or pattern for a message; what is no list of them may be one of megabytes."""
+    text = _shown(path)
+    if len(text) <= _MESSAGE_CHARACTERS:
+        return text
+    return f"{text[:_MESSAGE_CHARACTERS]}… ({len(path):,} bytes)"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.base.errors import SourceError
 from holdfast.sources.errors import (
     EmptySourceError,
     PatternFileError,
@@ -142,3 +143,47 @@ def test_patterns_that_spell_one_of_several_named_paths_are_remarked_on() -> Non
     remarks = check_patterns(lines, source)
 
     assert [remark.split("'")[3] for remark in remarks] == ["/cache", "/*.tmp", "!/keep", "/d"]
+
+
+def test_a_pattern_that_brings_nothing_back_is_remarked_on_as_such() -> None:
+    """It leaves out nothing in any case."""
+    source = FileSource(b"/home/me", (), "/home/me")
+    (remark,) = check_patterns([b"!/home/me/x.log"], source)
+
+    assert "brings back nothing; '!/x.log' was probably meant" in remark
+    assert "leaves out" not in remark
+
+
+def test_names_of_megabytes_are_cut_in_messages() -> None:
+    """They come from files that are no lists of paths or patterns."""
+    with pytest.raises(SourceUnreadableError) as caught:
+        FileSource.named([b"\xffx" * 1_500_000])
+    assert len(caught.value.message) < 300
+    assert "… (3,000,000 bytes)'" in caught.value.message
+
+    source = FileSource(b"/home/me", (), "/home/me")
+    (remark,) = check_patterns([b"/home/me/" + b"x" * 5000], source)
+    assert len(remark) < 600
+
+
+@pytest.mark.parametrize("path", [b"", b"nowhere", b"a/" + b"x" * 5000, b"x" * 300, b"loop"])
+def test_every_refusal_of_a_path_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: bytes
+) -> None:
+    """Whatever is wrong with it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").mkdir()
+    (tmp_path / "loop" / "a").symlink_to("a")
+    with pytest.raises(SourceError) as caught:
+        FileSource.named([path + b"/a/b" if path == b"loop" else path])
+    assert caught.value.hint
+
+
+def test_a_list_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
+    """One that is not there, and a folder."""
+    hints = set()
+    for path in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(PatternFileError) as caught:
+            read_paths_file(path)
+        hints.add(caught.value.hint)
+    assert len(hints - {None}) == 2
