@@ -381,3 +381,32 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_stored(ready: CommandLine)
     assert answer.code == 3
     assert "secret" in answer.err
     assert "a" in ready.done("ls", "latest").out
+
+
+def test_a_refusal_says_what_to_do(ready: CommandLine) -> None:
+    """There is a hint below the sentence, whatever was typed."""
+    for code, *words in (
+        ("H108", "points", "--password-file", "/dev/null"),
+        ("H214", "points", "-r", "nowhere"),
+        ("H214", "points", "-r", "password"),
+        ("H214", "init", "-r", "password/repository"),
+        ("H214", "init", "-r", "/proc/repository"),
+        ("H700", "backup", "--files-from", "password"),
+        ("H703", "backup", "home", "--exclude-from", "nowhere"),
+        ("H705", "backup", "--from-command", "--name", "x", "--", "no-such-program"),
+        ("H900", "backup", "--stdin", "--name", "x", "home"),
+        ("H900", "backup", "--stdin", "--name", "x", "--from-command", "true"),
+        ("H900", "backup", "home", "--name", "x"),
+        ("H900", "backup", "home", "--files-from", "-", "--exclude-from", "-"),
+        ("H900", "backup", "home", "--source", ""),
+        ("H900", "backup", "home", "--time", "0001-01-01"),
+        ("H900", "restore", "latest"),
+        ("H900", "restore", "latest", "--to", "new", "--in-place"),
+        ("H900", "verify", "--blind", "--sample", "5%"),
+        ("H903", "points", "--password-file", "nowhere"),
+        ("H903", "points", "--key-file", "home"),
+        ("H905", "points", "--password-command", "cat /dev/zero"),
+        ("H905", "points", "--password-command", "no-such-program"),
+    ):
+        refused = ready(*words)
+        assert f"[{code}]\nholdfast: hint: " in refused.err, (words, refused.err)

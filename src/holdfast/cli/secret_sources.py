@@ -134,7 +134,10 @@ class SecretSources:
         first = _typed(f"{what.capitalize()}: ")
         unlocker = PasswordUnlocker(first)
         if _typed(f"{what.capitalize()}, once more: ") != first:
-            raise PasswordMismatchError("The two passwords differ; nothing was changed.")
+            raise PasswordMismatchError(
+                "The two passwords differ; nothing was changed.",
+                hint="Run the command again and type the same password twice.",
+            )
         return unlocker
 
     def _from(self, options: SecretOptions, *, is_new: bool = False) -> Sequence[Unlocker]:
@@ -153,7 +156,9 @@ class SecretSources:
             if len(content) > _LIMIT_BYTES:
                 raise SecretFileError(
                     f"The password file '{printable(str(options.password_file))}' has more than "
-                    "1 MiB, so it holds no password."
+                    "1 MiB, so it holds no password.",
+                    hint="Name the file whose only line is the password; a file of arbitrary bytes "
+                    "goes with --key-file.",
                 )
             found.append(password(content))
         elif options.password_command is not None:
@@ -189,7 +194,18 @@ class SecretSources:
                 return file.read(_LIMIT_BYTES + 1)
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise SecretFileError(f"The {what} '{shown}' cannot be read: {reason}.") from error
+            raise SecretFileError(
+                f"The {what} '{shown}' cannot be read: {reason}.", hint=_way_to(error, what)
+            ) from error
+
+
+def _way_to(error: OSError, what: str) -> str:
+    """Return what to do about *error*, which befell a file that was named."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return f"Is the name of the {what} spelled right, and is its disk mounted?"
+    if isinstance(error, IsADirectoryError):
+        return f"Name the {what} itself, not the folder that holds it."
+    return f"Run Holdfast as a user who may read it, or name another {what}."
 
 
 def _typed(prompt: str) -> str:
@@ -203,12 +219,18 @@ def _typed(prompt: str) -> str:
     try:
         return getpass.getpass(prompt)
     except EOFError:
-        raise NoSecretError("A password is needed, and none was typed.") from None
+        raise NoSecretError(
+            "A password is needed, and none was typed.",
+            hint="Where nobody types, use --password-file or --password-command.",
+        ) from None
     except KeyboardInterrupt as interruption:
         raise InterruptedByUserError.at_a_question() from interruption
     except UnicodeDecodeError:
         # The error would repeat what was typed.
-        raise PasswordError("what was typed is no text") from None
+        raise PasswordError(
+            "what was typed is no text",
+            hint="Does the terminal send the encoding that LANG or LC_ALL names?",
+        ) from None
 
 
 def _printed_by(command: str) -> bytes:
@@ -218,7 +240,11 @@ def _printed_by(command: str) -> bytes:
     except ValueError:
         words = []
     if not words:
-        raise PasswordCommandError("The password command is empty or its quotes do not match.")
+        raise PasswordCommandError(
+            "The password command is empty or its quotes do not match.",
+            hint="Write the program and its arguments in one word: --password-command 'pass show "
+            "backup'.",
+        )
     name = printable(words[0])
     try:
         with subprocess.Popen(words, stdout=subprocess.PIPE) as process:  # noqa: S603 - the person's own command, split without a shell
@@ -226,11 +252,14 @@ def _printed_by(command: str) -> bytes:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise PasswordCommandError(
-            f"The password command '{name}' cannot be run: {reason}."
+            f"The password command '{name}' cannot be run: {reason}.",
+            hint="It is run without a shell: its first word names a program, by its path or in "
+            "PATH.",
         ) from error
     if len(printed) > _LIMIT_BYTES:
         raise PasswordCommandError(
-            f"The password command '{name}' prints more than 1 MiB, so it prints no password."
+            f"The password command '{name}' prints more than 1 MiB, so it prints no password.",
+            hint="Name a command that prints the password and nothing else.",
         )
     if process.returncode != 0:
         raise PasswordCommandError(

@@ -86,7 +86,10 @@ def parse_time(text: str) -> datetime:
     except (OverflowError, ValueError):  # at either end of the calendar
         utc = _EARLIEST
     if not _EARLIEST < utc < _LATEST:
-        raise UsageError(f"'{text}' is too long ago, or too far in the future.")
+        raise UsageError(
+            f"'{text}' is too long ago, or too far in the future.",
+            hint="Write a time of the years 1678 to 2261.",
+        )
     return utc
 
 
@@ -109,7 +112,10 @@ def plain_text(text: str, what: str) -> str:
         UsageError: it is empty, or has bytes in it that are none.
     """
     if not text:
-        raise UsageError(f"The {what} is empty.")
+        raise UsageError(
+            f"The {what} is empty.",
+            hint="Write one, or leave the option away; in a script, is the variable set?",
+        )
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -111,13 +111,21 @@ def normalise_password(text: str) -> bytes:
         PasswordError: *text* is empty, holds NUL or is not Unicode text.
     """
     if not text:
-        raise PasswordError("the password is empty")
+        raise PasswordError(
+            "the password is empty",
+            hint="Type one, or look whether the file or variable that was named holds one.",
+        )
     if "\x00" in text:
-        raise PasswordError("the password contains a NUL character")
+        raise PasswordError(
+            "the password contains a NUL character",
+            hint="For a file of arbitrary bytes use a key file instead.",
+        )
     try:
         return unicodedata.normalize("NFC", text).encode("utf-8")
     except UnicodeEncodeError:
-        raise PasswordError("the password is not valid Unicode text") from None
+        raise PasswordError(
+            "the password is not valid Unicode text", hint="Write it in UTF-8."
+        ) from None
 
 
 def password_from_file_bytes(data: bytes) -> bytes:

@@ -37,7 +37,11 @@ class StdinSource:
         try:
             return os.dup(0)
         except OSError as error:
-            raise SourceUnreadableError("There is no standard input to back up.") from error
+            raise SourceUnreadableError(
+                "There is no standard input to back up.",
+                hint="Write what makes the data before it: mysqldump shop | holdfast backup "
+                "--stdin --name dump.sql",
+            ) from error
 
     def stop(self) -> None:
         """Do nothing: whoever writes into this process is not ours to end."""
@@ -113,7 +117,9 @@ class CommandSource:
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise CommandNotFoundError(
-                f"The command '{self._words[0]}' cannot be started: {reason}."
+                f"The command '{self._words[0]}' cannot be started: {reason}.",
+                hint="It is run without a shell: its first word names a program, by its path or "
+                "in PATH.",
             ) from error
         if self._process.stdout is None:
             raise CommandNotFoundError(f"The command '{self._words[0]}' has no output.")

@@ -70,7 +70,11 @@ def translated(error: OSError, *, name: str, path: Path) -> HoldfastError:
 def vanished(root: int, *, name: str, path: Path) -> HoldfastError:
     """Say why a folder was gone each time something was to be put into it."""
     if os.fstat(root).st_nlink == 0:
-        return RepositoryMissingError(f"The repository '{path}' has been removed.")
+        return RepositoryMissingError(
+            f"The repository '{path}' has been removed.",
+            hint="If it was moved, name its new place; if somebody removed it, make a new one with "
+            "'holdfast init'.",
+        )
     return StorageUnavailableError(
         f"The folder of {name} in '{path}' vanishes whenever it is written to.",
         hint="Look for another program that cleans up this folder.",

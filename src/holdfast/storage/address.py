@@ -130,11 +130,13 @@ def create_backend(address: str, *, clock: Clock, random: Random) -> StorageBack
         _make_folders(path)
     except (FileExistsError, NotADirectoryError):
         raise RepositoryMissingError(
-            f"No repository can be made at '{path}': something there is not a folder."
+            f"No repository can be made at '{path}': something there is not a folder.",
+            hint="Name a new or empty folder, below folders only.",
         ) from None
     except FileNotFoundError:
         raise RepositoryMissingError(
-            f"No repository can be made at '{path}': the file system there takes no folders."
+            f"No repository can be made at '{path}': the file system there takes no folders.",
+            hint="Name a folder on a disk; /proc, /sys and the like hold no files of yours.",
         ) from None
     except OSError as error:
         raise translated(error, name="", path=path) from error

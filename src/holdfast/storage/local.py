@@ -125,11 +125,15 @@ class LocalBackend:
                 self._root = os.open(self._path, _FOLDER | os.O_CLOEXEC)
             except FileNotFoundError:
                 raise RepositoryMissingError(
-                    f"There is no repository at '{self._path}': the folder does not exist."
+                    f"There is no repository at '{self._path}': the folder does not exist.",
+                    hint="Is it spelled right, and is its disk mounted? 'holdfast init' makes a "
+                    "new repository.",
                 ) from None
             except NotADirectoryError:
                 raise RepositoryMissingError(
-                    f"There is no repository at '{self._path}': it is not a folder."
+                    f"There is no repository at '{self._path}': it is not a folder.",
+                    hint="Name the folder of the repository itself, which holds the folder "
+                    "'vaults'.",
                 ) from None
             self._owner = Owner.to_give(self._root)
 

@@ -40,6 +40,10 @@ _INDEX_COPIES: Final = 64
 _KEY_MAGIC: Final = "holdfast writer key 0"
 _KEY_FIELDS: Final = ("vault", "writer", "seed", "certificate", "repository")
 
+_NEW_KEY_HINT: Final = (
+    "If it cannot be put right, move it away; 'holdfast writer add' then makes a new one."
+)
+
 _CACHE_TAG_NAME: Final = "CACHEDIR.TAG"
 _KNOWN_VAULTS_NAME: Final = "known-vaults.json"
 _OWN_NAMES: Final = frozenset((_CACHE_TAG_NAME, _KNOWN_VAULTS_NAME, f"{_KNOWN_VAULTS_NAME}.lock"))
@@ -306,17 +310,21 @@ class WriterKey:
                 hint="'holdfast writer add' makes one for a machine; it asks for the password.",
             ) from None
         except OSError as error:
-            raise WriterKeyFileError(f"The writer key '{path}' cannot be read: {error}") from error
+            raise WriterKeyFileError(
+                f"The writer key '{path}' cannot be read: {error}", hint=_NEW_KEY_HINT
+            ) from error
         values = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
         if lines[:1] != [_KEY_MAGIC] or tuple(values) != _KEY_FIELDS:
-            raise WriterKeyFileError(f"The file '{path}' is not a writer key.")
+            raise WriterKeyFileError(f"The file '{path}' is not a writer key.", hint=_NEW_KEY_HINT)
         try:
             vault, writer, seed, certificate = (
                 _unhex(values[name], length)
                 for name, length in zip(_KEY_FIELDS, (32, 16, 32, 32), strict=False)
             )
         except ValueError:
-            raise WriterKeyFileError(f"The writer key '{path}' is damaged.") from None
+            raise WriterKeyFileError(
+                f"The writer key '{path}' is damaged.", hint=_NEW_KEY_HINT
+            ) from None
         return cls(
             VaultId(vault),
             WriterId(writer),

@@ -141,13 +141,23 @@ def backup(
     words = list(paths or ())
     is_stream = stdin or from_command
     if stdin and from_command:
-        raise UsageError("Give --stdin or --from-command, not both.")
+        raise UsageError(
+            "Give --stdin or --from-command, not both.",
+            hint="With --stdin somebody else starts the command: mysqldump shop | holdfast backup "
+            "--stdin --name dump.sql",
+        )
     if is_stream and name is None:
         raise UsageError("A stream needs a name.", hint="Write --name dump.sql")
     if name is not None and not is_stream:
-        raise UsageError("--name goes with --stdin or --from-command.")
+        raise UsageError(
+            "--name goes with --stdin or --from-command.",
+            hint="The series of files and folders is named with --source NAME.",
+        )
     if stdin and words:
-        raise UsageError("--stdin takes no paths.")
+        raise UsageError(
+            "--stdin takes no paths.",
+            hint="Leave the paths away, or back them up with a command of their own.",
+        )
     if from_command and not words:
         raise UsageError(
             "No command was named.", hint="Write it behind two dashes: -- mysqldump shop"
@@ -197,7 +207,7 @@ def backup(
     if made.findings:
         raise SourcePartlyReadError(
             f"The restore point was made, but {counted(made.findings, 'part')} of the source could "
-            "not be read as they should.",
+            f"not be read as {'it' if made.findings == 1 else 'they'} should.",
             hint=listener.where_named,
         )
 
@@ -210,7 +220,10 @@ def _inputs(*options: Sequence[Path] | None) -> list[tuple[Path, ...]]:
     """
     named = [tuple(files or ()) for files in options]
     if [path for files in named for path in files].count(_DASH) > 1:
-        raise UsageError("Standard input can be read only once.")
+        raise UsageError(
+            "Standard input can be read only once.",
+            hint="Put one of the lists into a file and name that instead of the dash.",
+        )
     return [tuple(_STANDARD_INPUT if path == _DASH else path for path in files) for files in named]
 
 

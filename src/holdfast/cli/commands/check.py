@@ -59,7 +59,10 @@ def verify(
     """
     invocation = Invocation.of(ctx)
     if blind and sample is not None:
-        raise UsageError("--blind reads everything; it takes no --sample.")
+        raise UsageError(
+            "--blind reads everything; it takes no --sample.",
+            hint="Leave one of them away: --sample needs a password, --blind needs none.",
+        )
     share = _WHOLE if sample is None else parse_percent(sample)
     depth: checks.Depth = "blind" if blind else "bytes"
     _run(invocation, "verify", CheckRequest(invocation.repository, depth, share))

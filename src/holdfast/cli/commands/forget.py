@@ -89,7 +89,11 @@ def forget(
     )
     if rules:
         if points:
-            raise UsageError("Name restore points, or give keep rules, not both.")
+            raise UsageError(
+                "Name restore points, or give keep rules, not both.",
+                hint="'holdfast forget POINT' drops what is named, 'holdfast prune --keep-daily 7' "
+                "what no rule keeps.",
+            )
         _prune(invocation, rules, 1, source, host)
         return
     if not points:

@@ -107,10 +107,15 @@ def restore(
     invocation = Invocation.of(ctx)
     folder = to or target
     if (folder is None) == (not in_place):
+        if folder is None:
+            raise UsageError(
+                "Say where to: --to DIR, or --in-place.",
+                hint="--to takes a new or empty folder and changes nothing else; --in-place puts "
+                "everything back where it was.",
+            )
         raise UsageError(
-            "Say where to: --to DIR, or --in-place."
-            if folder is None
-            else "Give --to or --in-place, not both."
+            "Give --to or --in-place, not both.",
+            hint="Leave --in-place away to restore into the folder of --to.",
         )
     if overwrite is not None and overwrite not in _RULES:
         raise UsageError(
