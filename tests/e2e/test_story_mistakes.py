@@ -254,3 +254,31 @@ def test_a_current_folder_that_is_gone_is_no_defect(filled: CommandLine) -> None
 
     assert answer.returncode == 2, answer.stderr
     assert "The current folder has been removed." in answer.stderr
+
+
+def test_no_kit_and_no_key_is_put_into_the_repository(filled: CommandLine) -> None:
+    """A check would find a foreign file there."""
+    link = filled.folder / "link"
+    link.symlink_to(filled.repository / "vaults")
+    for words in (
+        ("recovery-kit", "-o", filled.repository / "kit.txt"),
+        ("recovery-kit", "--html", link / "kit.html"),
+        ("writer", "add", "-o", filled.repository / "other.key"),
+    ):
+        refused = filled(*words, password=True)
+        assert (refused.code, "H807" in refused.err, "hint" in refused.err) == (1, True, True)
+        assert "lies in the repository" in refused.err
+    filled.done("check")
+
+
+@pytest.mark.parametrize("kit", ["new", "new/repository", "new/repository/kit.txt", "empty/kit"])
+def test_no_kit_takes_the_place_of_its_repository(holdfast: CommandLine, kit: str) -> None:
+    """Nothing is made before it is known where the kit goes."""
+    (holdfast.folder / "empty").mkdir()
+    where = "empty" if kit.startswith("empty") else "new/repository"
+
+    refused = holdfast("init", where, "--kit", kit, password=True)
+
+    assert (refused.code, "H807" in refused.err, "hint" in refused.err) == (1, True, True)
+    assert not (holdfast.folder / "new").exists()
+    assert not list((holdfast.folder / "empty").iterdir())

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from holdfast import __version__
 from holdfast.crypto.suites import suite_named
@@ -18,6 +19,14 @@ from holdfast.keys.ways import WayInListing
 from holdfast.operations.context import Context
 from holdfast.operations.errors import KitError
 from holdfast.operations.opening import opened, unlocked
+from holdfast.recovery import files
+from holdfast.recovery.errors import TargetInRepositoryError
+from holdfast.storage.address import parse_address
+
+_OUTSIDE_HINT: Final = (
+    "Name a file outside of the repository: a check takes foreign files in it for damage."
+)
+_UNWRITABLE_HINT: Final = "Name a file in a folder of yours that has room."
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +103,47 @@ def page_of(
     )
 
 
-def check(path: Path) -> None:
-    """Make sure that a kit could be written to *path*, as far as that can be seen.
+def check(path: Path, address: str) -> None:
+    """Make sure that a kit of the repository at *address* could be written to *path*.
+
+    As far as that can be seen; the repository need not be there yet.
 
     Raises:
-        KitError: the file is there already, or its folder is not or takes nothing.
+        KitError: the file is there already, or its folder is not or takes nothing, or one of both
+            is the repository, or is to be.
+        RequestError: *address* is none.
     """
+    repository = os.path.realpath(parse_address(address).path)
+    if Path(repository).is_relative_to(os.path.realpath(path)) and not os.path.lexists(path):
+        raise KitError(
+            f"'{path}' cannot be written: the repository is to be there.", hint=_OUTSIDE_HINT
+        )
+    refuse_in_repository(path, address)
     if os.path.lexists(path):
         raise _is_there(path)
+    if not path.parent.is_dir():
+        raise KitError(
+            f"'{path}' cannot be written: there is no such folder.",
+            hint="Is it spelled right? Name a file in a folder that is there.",
+        )
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        reason = "its folder takes no files" if path.parent.is_dir() else "there is no such folder"
-        raise KitError(f"'{path}' cannot be written: {reason}.")
+        raise KitError(
+            f"'{path}' cannot be written: its folder takes no files.", hint=_UNWRITABLE_HINT
+        )
+
+
+def refuse_in_repository(path: Path, address: str) -> None:
+    """Refuse a file in the repository at *address*, whose checks would find it as a foreign one.
+
+    Raises:
+        KitError: *path* would lie there.
+    """
+    try:
+        files.refuse_in_repository(
+            os.fsencode(path.parent), os.fsencode(parse_address(address).path)
+        )
+    except TargetInRepositoryError as error:
+        raise KitError(f"'{path}' lies in the repository itself.", hint=_OUTSIDE_HINT) from error
 
 
 def write(path: Path, text: str) -> None:
@@ -131,7 +170,7 @@ def write(path: Path, text: str) -> None:
 
 def _is_unwritable(path: Path, error: OSError) -> KitError:
     reason = error.strerror or type(error).__name__
-    return KitError(f"'{path}' cannot be written: {reason}.")
+    return KitError(f"'{path}' cannot be written: {reason}.", hint=_UNWRITABLE_HINT)
 
 
 def _is_there(path: Path) -> KitError:

@@ -12,6 +12,7 @@ from holdfast.keys.keyring import ReadRing
 from holdfast.keys.writers import ValidCertificate, WriterIdentity, read_certificate
 from holdfast.operations.context import Context
 from holdfast.operations.errors import KeyChangeLostError, KitError
+from holdfast.operations.kit import refuse_in_repository
 from holdfast.operations.opening import opened, unlocked, unlocked_if_possible
 from holdfast.storage.interface import alone
 from holdfast.vault.local import WriterKey
@@ -179,9 +180,11 @@ def _free_path(closed: ClosedVault, key_file: Path | None, context: Context) -> 
     """Return the file for a new writer's key, which is not there yet.
 
     Raises:
-        KitError: it is, or the folder that somebody named for it is not.
+        KitError: it is, or the folder that somebody named for it is not, or is the repository's.
     """
     path = context.folders.writer_key(closed.vault_id) if key_file is None else key_file
+    if key_file is not None:
+        refuse_in_repository(key_file, closed.repository.backend.address)
     if path.exists():
         raise KitError(
             f"There is a writer key '{path}' already; it was not touched.",

@@ -71,7 +71,7 @@ def init(
     request = InitRequest(address, wish, hint)
     check(request, invocation.context)
     if kit is not None:
-        kit_operation.check(kit)
+        kit_operation.check(kit, address)
     if invocation.options.dry_run:
         suite = wish.suite().name
         invocation.would(

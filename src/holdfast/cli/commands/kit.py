@@ -59,11 +59,11 @@ def recovery_kit(
     It holds no password and no key. Make it again after every change of the ways in.
     """
     invocation = Invocation.of(ctx)
-    page = kit.run(invocation.repository, invocation.context)
-    output = invocation.output
     files = [path for path in (html, text) if path is not None]
     for path in files:
-        kit.check(path)
+        kit.check(path, invocation.repository)
+    page = kit.run(invocation.repository, invocation.context)
+    output = invocation.output
     if files and invocation.options.dry_run:
         names = [str(path) for path in files]
         invocation.would(
