@@ -82,6 +82,9 @@ class RepositoryMissingError(StorageError):
 
     code = "H214"
     exit_code = 10
+    usual_hint = (
+        "Is it spelled right, and is its disk mounted? 'holdfast init' makes a new repository."
+    )
 
 
 class SpoolElsewhereError(RequestError):

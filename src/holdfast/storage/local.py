@@ -125,15 +125,12 @@ class LocalBackend:
                 self._root = os.open(self._path, _FOLDER | os.O_CLOEXEC)
             except FileNotFoundError:
                 raise RepositoryMissingError(
-                    f"There is no repository at '{self._path}': the folder does not exist.",
-                    hint="Is it spelled right, and is its disk mounted? 'holdfast init' makes a "
-                    "new repository.",
+                    f"There is no repository at '{self._path}': the folder does not exist."
                 ) from None
             except NotADirectoryError:
                 raise RepositoryMissingError(
                     f"There is no repository at '{self._path}': it is not a folder.",
-                    hint="Name the folder of the repository itself, which holds the folder "
-                    "'vaults'.",
+                    hint="Name the repository's own folder, in which there is 'vaults'.",
                 ) from None
             self._owner = Owner.to_give(self._root)
 
