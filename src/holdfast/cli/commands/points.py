@@ -48,6 +48,8 @@ def points_(
 ) -> None:
     """List the restore points of a repository, the oldest first.
 
+    Points of one series stand in the order in which they were made, whatever times they have: a
+    clock may have been wrong once, and 'backup --time' names any time.
     Without a password only what stands outside is shown; names need one. -v also shows what each
     backup left out.
     """
