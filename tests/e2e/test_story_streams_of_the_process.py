@@ -35,6 +35,21 @@ def test_a_stdout_that_takes_nothing_is_h909(
     assert "Exception ignored" not in answer.stderr
 
 
+def test_work_whose_result_cannot_be_printed_is_said_to_be_done(holdfast: CommandLine) -> None:
+    """Nobody has to wonder whether to do it again."""
+    for words, done in (
+        ("init", "The repository is made, but standard output cannot be written"),
+        (f"backup {holdfast.source()}", "The restore point was made, but standard output"),
+        ("restore latest --to new", "The restore ran to its end, but standard output"),
+    ):
+        answer = shell(holdfast, words, ">/dev/full")
+        assert answer.returncode == 1
+        assert done in answer.stderr
+        assert "H909" in answer.stderr
+    assert len(holdfast.done("points", "--json").document["points"]) == 1
+    assert list((holdfast.folder / "new").iterdir())
+
+
 def test_help_on_a_full_stdout_is_h909(holdfast: CommandLine) -> None:
     """Help and version are printed by others than results."""
     for words in ("--help", "--version", "points --help", ""):

@@ -8,8 +8,8 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, TextIO
 
@@ -205,6 +205,19 @@ class Output:
         """End the events of a work: the last line on stdout."""
         head: dict[str, JsonValue] = {"schema": SCHEMA, "command": command, "format": FORMAT}
         self.event("summary", head | dict(fields))
+
+    @contextmanager
+    def after(self, done: str, *, hint: str | None = None) -> Iterator[None]:
+        """Say that the work was *done* all the same if its result cannot be printed.
+
+        Raises:
+            OutputError: so it is.
+        """
+        try:
+            yield
+        except OutputError as error:
+            reason = error.message[:1].lower() + error.message[1:]
+            raise OutputError(f"{done}, but {reason}", hint=hint) from error
 
     def remark(self, line: str) -> None:
         """Print *line*, which is harmless, on stderr if there is one that takes it."""

@@ -123,6 +123,7 @@ def backup(
     Restore points of one source form a series. It is called after the first path, unless --source
     names it: do that where there are several paths, so that another first path begins no other one.
     Every path that is named is taken; what leaves things out holds below each, and is seen from it.
+    A symbolic link to a folder that is named means the folder; any other link means the link.
     With --from-command, a restore point is made only if the command succeeds.
     A file for --files-from has one path a line, taken as it is, without wildcards. Empty lines do
     not count, nor do those that begin with #: write ./#name for such a name. If there is a NUL byte
@@ -202,8 +203,11 @@ def backup(
         return
     with invocation.listen() as listener:
         made = operation.run(request, invocation.context, listener)
-    _show(invocation, made, listener)
-    _show_naming(invocation, request)
+    with invocation.output.after(
+        "The restore point was made", hint="'holdfast points' lists it; look where the output goes."
+    ):
+        _show(invocation, made, listener)
+        _show_naming(invocation, request)
     if made.findings:
         raise SourcePartlyReadError(
             f"The restore point was made, but {counted(made.findings, 'part')} of the source could "

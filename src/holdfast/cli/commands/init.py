@@ -82,7 +82,10 @@ def init(
         return
     made = run(request, invocation.context)
     problem = None if kit is None else _problem_of(kit, made)
-    _show(invocation, made, kit if problem is None else None)
+    with invocation.output.after(
+        "The repository is made", hint="'holdfast recovery-kit' prints its recovery kit again."
+    ):
+        _show(invocation, made, kit if problem is None else None)
     if problem is not None:
         raise problem
 

@@ -146,36 +146,40 @@ def restore(
             "nothing in the restore point fits --include and --exclude, so nothing was restored"
         )
     rate = int(done.bytes_written / seconds) if seconds > 0 else 0
-    output.result(
-        f"Restored {counted(done.items, 'item')} of {done.point_id[:8]} into"
-        f" {printable(done.folder)}."
-        + (f" Removed {done.removed:,} that it does not have." if delete else "")
-    )
-    output.say(
-        f"Wrote {format_size(done.bytes_written)} in {show_seconds(seconds)} "
-        f"({format_size(rate)}/s)."
-    )
-    if done.compared is not None:
+    with output.after(
+        "The restore ran to its end",
+        hint="What could not be restored, if anything, is named above; look where the output goes.",
+    ):
         output.result(
-            f"Compared {counted(done.compared, 'item')} with the restore point: "
-            + (f"{done.differences:,} differ." if done.differences else "no difference.")
+            f"Restored {counted(done.items, 'item')} of {done.point_id[:8]} into"
+            f" {printable(done.folder)}."
+            + (f" Removed {done.removed:,} that it does not have." if delete else "")
         )
-    output.summary(
-        "restore",
-        {
-            "point": done.point_id,
-            "series": done.series,
-            "folder": printable(done.folder),
-            "items": done.items,
-            "bytes_written": done.bytes_written,
-            "removed": done.removed,
-            "findings": done.findings,
-            "damaged": done.damaged,
-            "compared": done.compared,
-            "differences": done.differences,
-            "seconds": round(seconds, 3),
-        },
-    )
+        output.say(
+            f"Wrote {format_size(done.bytes_written)} in {show_seconds(seconds)} "
+            f"({format_size(rate)}/s)."
+        )
+        if done.compared is not None:
+            output.result(
+                f"Compared {counted(done.compared, 'item')} with the restore point: "
+                + (f"{done.differences:,} differ." if done.differences else "no difference.")
+            )
+        output.summary(
+            "restore",
+            {
+                "point": done.point_id,
+                "series": done.series,
+                "folder": printable(done.folder),
+                "items": done.items,
+                "bytes_written": done.bytes_written,
+                "removed": done.removed,
+                "findings": done.findings,
+                "damaged": done.damaged,
+                "compared": done.compared,
+                "differences": done.differences,
+                "seconds": round(seconds, 3),
+            },
+        )
     if done.damaged:
         raise DamageFoundError(
             f"{counted(done.damaged, 'item')} could not be restored: what is stored of them is"
