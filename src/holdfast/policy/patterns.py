@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from holdfast.base.messages import in_message
 from holdfast.policy._glob import (
     SLASH,
     NeverMatchesError,
@@ -145,7 +146,7 @@ def compile_patterns(lines: Sequence[bytes]) -> Patterns:
     unmatchable: list[bytes] = []
     for line in lines:
         if b"\0" in line:
-            shown = line.decode("utf-8", "backslashreplace").replace("\0", "\\0")
+            shown = in_message(line).replace("\0", "\\0")
             message = f"the pattern '{shown}' holds a NUL byte"
             raise InvalidPatternError(message, hint="Write one pattern per line, as plain text.")
         text = line.removesuffix(b"\r")

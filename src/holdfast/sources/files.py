@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from holdfast.base.messages import in_message
 from holdfast.core.named_paths import ROOT
 from holdfast.policy.patterns import anchored_spelling, compile_patterns, split_pattern_file
 from holdfast.sources.errors import (
@@ -19,7 +20,6 @@ from holdfast.sources.errors import (
 )
 
 _MISSING_HINT: Final = "Is it spelled right, and is its disk mounted?"
-_MESSAGE_CHARACTERS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def check_patterns(lines: Sequence[bytes], source: FileSource) -> list[str]:
         InvalidPatternError: a line holds a NUL byte.
     """
     remarks = [
-        f"the pattern '{_named(line)}' can never match anything"
+        f"the pattern '{in_message(line)}' can never match anything"
         for line in compile_patterns(lines).unmatchable
     ]
     above = source.root.rstrip(b"/") + b"/"
@@ -127,8 +127,8 @@ def check_patterns(lines: Sequence[bytes], source: FileSource) -> list[str]:
         if meant is not None:
             does = "brings back" if line.startswith(b"!") else "leaves out"
             remarks.append(
-                f"the pattern '{_named(line)}' is seen from {place}, where it {does} "
-                f"nothing; '{_named(meant)}' was probably meant"
+                f"the pattern '{in_message(line)}' is seen from {place}, where it {does} "
+                f"nothing; '{in_message(meant)}' was probably meant"
             )
     return remarks
 
@@ -162,7 +162,7 @@ def _located(path: bytes) -> tuple[bytes, bool]:
                 return _link_itself(path), False
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             raise SourceMissingError(
-                f"'{_named(path)}' does not exist.", hint=_MISSING_HINT
+                f"'{in_message(path)}' does not exist.", hint=_MISSING_HINT
             ) from error
         raise _unreadable(path, error) from error
     return _link_itself(path), False
@@ -184,7 +184,7 @@ def _refuse_empty(folder: bytes) -> None:
         raise _unreadable(folder, error) from error
     if is_empty:
         raise EmptySourceError(
-            f"'{_named(folder)}' holds nothing, so there is nothing to back up.",
+            f"'{in_message(folder)}' holds nothing, so there is nothing to back up.",
             hint="Is its disk mounted? To back up the empty folder, say --allow-empty.",
         )
 
@@ -194,14 +194,14 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise PatternFileError(
-            f"'{_named(os.fsencode(path))}' cannot be read: {_reason(error)}.",
+            f"'{in_message(os.fsencode(path))}' cannot be read: {_reason(error)}.",
             hint=_way_to(error) or _MISSING_HINT,
         ) from error
 
 
 def _unreadable(path: bytes, error: OSError) -> SourceUnreadableError:
     return SourceUnreadableError(
-        f"'{_named(path)}' cannot be opened: {_reason(error)}.",
+        f"'{in_message(path)}' cannot be opened: {_reason(error)}.",
         hint=_way_to(error) or "Look at it with 'ls -ld'; of failing disks the system's log tells.",
     )
 
@@ -226,11 +226,3 @@ def _reason(error: OSError) -> str:
 
 def _shown(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
-
-
-def _named(path: bytes) -> str:
-    """Return a path or pattern for a message; what is no list of them may be one of megabytes."""
-    text = _shown(path)
-    if len(text) <= _MESSAGE_CHARACTERS:
-        return text
-    return f"{text[:_MESSAGE_CHARACTERS]}… ({len(path):,} bytes)"

@@ -34,6 +34,14 @@ def test_a_pattern_with_a_nul_byte_is_refused() -> None:
         compile_patterns([b"a\0b"])
 
 
+def test_a_pattern_of_megabytes_is_cut_in_the_refusal() -> None:
+    """It comes from a file that is no list."""
+    with pytest.raises(InvalidPatternError) as caught:
+        compile_patterns([b"a\0" + b"b" * 3_000_000])
+    assert len(caught.value.message) < 300
+    assert "3,000,002 bytes" in caught.value.message
+
+
 def test_lines_that_can_never_match_are_named() -> None:
     """A typing error in an exclusion should not stay unseen for years."""
     lines = [b"a[b", b"ok", b"x\\", b"/", b"a//b", b"[/]x", b"[[:no:]]", b"//", b"*/"]
