@@ -166,18 +166,19 @@ def literal_of(tokens: Iterable[Token]) -> bytes | None:
 
 def name_expression(tokens: Iterable[Token]) -> bytes:
     """Return an expression for one name; it must be followed by a separator or the end."""
-    segments: list[bytes] = [b""]
+    # Grown in place: points may bring patterns of megabytes.
+    segments = [bytearray()]
     for token in tokens:
         if isinstance(token, Stars):
-            segments.append(b"")
+            segments.append(bytearray())
         elif isinstance(token, int):
             segments[-1] += re.escape(bytes([token]))
         elif isinstance(token, frozenset):
             segments[-1] += _set_expression(token)
     if len(segments) == 1:
-        return segments[0]
-    middle = b"".join(b"(?>[^/]*?" + segment + b")" for segment in segments[1:-1] if segment)
-    return segments[0] + middle + b"[^/]*" + segments[-1]
+        return bytes(segments[0])
+    middle = b"".join(b"(?>[^/]*?" + bytes(segment) + b")" for segment in segments[1:-1] if segment)
+    return b"".join((segments[0], middle, b"[^/]*", segments[-1]))
 
 
 def _set_expression(members: frozenset[int]) -> bytes:
@@ -216,15 +217,15 @@ def path_expression(tokens: Iterable[Token]) -> bytes:
 
 
 def _split(tokens: Iterable[Token]) -> tuple[list[Component], list[bool]]:
-    components: list[Component] = [()]
+    components: list[list[Token]] = [[]]
     escapes: list[bool] = []
     for token in tokens:
         if isinstance(token, Slash):
-            components.append(())
+            components.append([])
             escapes.append(token.is_escaped)
         else:
-            components[-1] = (*components[-1], token)
-    return components, escapes
+            components[-1].append(token)
+    return [tuple(component) for component in components], escapes
 
 
 def _is_globstar(component: Component) -> bool:
