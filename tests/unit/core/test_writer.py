@@ -471,8 +471,11 @@ def test_a_spool_that_vanishes_is_said_and_its_files_need_not_be_removable(
     desk = Desk(tmp_path)
     fd = os.open(source, FOLDER_FLAGS)
     run = desk.writer().files(fd, scan.ScanRules(), None, started_ns=LONG_AFTER)
-    while not any(isinstance(event, Store) for event in run.step(0)):
-        pass
+    stores: list[Store] = []
+    while not stores:
+        stores = [event for event in run.step(0) if isinstance(event, Store)]
+    # Unanswered ones would be waited for.
+    run.stored([store.ticket for store in stores])
 
     def pulled_out(*_: object, **__: object) -> None:
         raise OSError(5, "Input/output error")
