@@ -16,10 +16,13 @@ from holdfast.keys.keyring import ReadRing
 from holdfast.keys.unlockers import PasswordUnlocker
 from holdfast.storage.interface import StorageBackend
 from holdfast.vault.forget import apply_forget, plan_forget
+from holdfast.vault.gc import GcResult, Patience, apply_gc
+from holdfast.vault.local import KnownVault
 from holdfast.vault.objects import ObjectStore
 from holdfast.vault.point_loading import load_points
 
 SECOND_PASSWORD = "battery staple"
+EVERYBODY_IS_DEAD = Patience(is_dead=lambda _session: True)
 
 
 @dataclass(frozen=True)
@@ -141,3 +144,22 @@ def make_rich_vault(backend: StorageBackend, folder: Path) -> RichVault:
 
 
 __all__ = ["PASSWORD", "SECOND_PASSWORD", "RichVault", "back_up", "make_rich_vault"]
+
+
+def run_gc(
+    rich: RichVault,
+    backend: StorageBackend | None = None,
+    *,
+    patience: Patience = EVERYBODY_IS_DEAD,
+    known: KnownVault | None = None,
+) -> GcResult:
+    """Collect what nobody needs, as *backend* shows the vault."""
+    machine = rich.vault.machine
+    return apply_gc(
+        rich.objects(backend),
+        rich.ring,
+        clock=machine.clock,
+        random=machine.random,
+        patience=patience,
+        known=known,
+    )

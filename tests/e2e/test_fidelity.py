@@ -22,6 +22,7 @@ import pytest
 
 from doubles.arena import copy_tree, differences, run_and_kill
 from doubles.command_line import CommandLine
+from doubles.mounts import mounted, needs_mounts
 from doubles.trees import (
     build_hostile_tree,
     build_small_tree,
@@ -33,23 +34,6 @@ IS_ROOT = os.geteuid() == 0
 MEMORY_LIMIT_BYTES = 300 << 20
 """What a backup of 100,000 files may take."""
 MIB = 1 << 20
-
-needs_mounts = pytest.mark.skipif(
-    not IS_ROOT or shutil.which("mount") is None, reason="mounting a tmpfs needs root"
-)
-
-
-@contextmanager
-def mounted(folder: Path, size: str) -> Iterator[Path]:
-    """Give a small file system of its own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if subprocess.run(words, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a tmpfs needs root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 @dataclass(frozen=True)
@@ -338,7 +322,7 @@ def test_several_paths_and_a_single_file_come_back_with_what_leads_to_them(
 def test_other_file_systems_are_left_out_when_asked(ready: CommandLine) -> None:
     """The folder on which one is mounted is there, and empty."""
     source = ready.source(**{"here/x": b"x", "mounted/below": b"hidden by the mount"})
-    with mounted(source / "mounted", "1m") as other:
+    with mounted(source / "mounted") as other:
         (other / "elsewhere").write_bytes(b"y")
         ready.done("backup", "-x", source, password=False)
         assert listed(ready, source) == {"here", "here/x", "mounted"}
@@ -427,7 +411,7 @@ def test_a_restore_onto_a_full_disk_says_so_and_goes_on_when_there_is_room(
     build_small_tree(source, seed=4)
     (source / "big").write_bytes(random.Random("big").randbytes(12 * MIB))
     ready.done("backup", source, password=False)
-    with mounted(ready.folder / "disk", "12m") as disk:
+    with mounted(ready.folder / "disk", "size=12m") as disk:
         target = disk / "target"
         full = ready("restore", "latest", "--to", target, password=True)
         assert full.code in (1, 3)

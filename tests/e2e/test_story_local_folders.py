@@ -1,7 +1,5 @@
 """Folders of this machine that are full, read-only or no folders: said, and worked around."""
 
-import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,27 +8,7 @@ from pathlib import Path
 import pytest
 
 from doubles.command_line import CommandLine
-
-needs_mount = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("mount") is None, reason="mounting a tmpfs needs root"
-)
-
-
-@contextmanager
-def mounted(folder: Path, options: str) -> Iterator[Path]:
-    """Mount a small file system at *folder*."""
-    folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
-        check=False,
-        capture_output=True,
-    )
-    if done.returncode:
-        pytest.skip("mounting a tmpfs needs root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+from doubles.mounts import mounted, needs_mounts
 
 
 @contextmanager
@@ -62,7 +40,7 @@ def test_a_refused_init_leaves_no_folder(holdfast: CommandLine) -> None:
     assert not (holdfast.folder / "a").exists()
 
 
-@needs_mount
+@needs_mounts
 def test_a_read_only_repository_refuses_a_backup_and_gives_restores(filled: CommandLine) -> None:
     """H211, before anything is read."""
     with read_only(filled.repository):
@@ -81,8 +59,8 @@ def nowhere(folder: Path) -> Iterator[Path]:
 
 
 SPOILT = [
-    pytest.param(full, marks=needs_mount),
-    pytest.param(read_only, marks=needs_mount),
+    pytest.param(full, marks=needs_mounts),
+    pytest.param(read_only, marks=needs_mounts),
     nowhere,
 ]
 Spoiler = Callable[[Path], AbstractContextManager[Path]]
@@ -113,7 +91,7 @@ def test_a_cache_that_cannot_be_used_stops_nothing(filled: CommandLine, spoilt: 
     assert list(temporary.iterdir()) == []
 
 
-@needs_mount
+@needs_mounts
 def test_a_cache_that_fills_up_while_an_index_is_opened_stops_nothing(filled: CommandLine) -> None:
     """The folder and its lock could still be made; what goes into them could not."""
     with mounted(filled.folder / "cache", "size=16k,mode=700") as cache:
@@ -172,7 +150,7 @@ def test_keys_and_state_that_others_can_write_are_refused(filled: CommandLine) -
     filled.done("backup", filled.source(), password=False)
 
 
-@needs_mount
+@needs_mounts
 def test_a_state_on_another_file_system_is_for_its_owner_only(ready: CommandLine) -> None:
     """It comes there as a copy."""
     with mounted(ready.folder / "state", "size=4m,mode=700") as state:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from doubles.command_line import CommandLine
+from doubles.mounts import mounted, needs_mounts
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -196,38 +196,16 @@ def test_a_repository_that_takes_no_writes_refuses_a_backup(filled: CommandLine)
     assert restored.code == 0
 
 
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """Mount a file system of 12 MiB on *folder*."""
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)],
-        check=False,
-        capture_output=True,
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a tmpfs needs root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 def fill(path: Path, but_for_bytes: int) -> None:
     """Let the file *path* take what is left of its file system, *but_for_bytes*."""
     found = os.statvfs(path.parent)
     path.write_bytes(bytes(found.f_bavail * found.f_frsize - but_for_bytes))
 
 
-needs_mount = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("mount") is None, reason="mounting a tmpfs needs root"
-)
-
-
-@needs_mount
+@needs_mounts
 def test_a_full_disk_is_said_and_leaves_everything_readable(holdfast: CommandLine) -> None:
     """The point before is whole, and after making room the same command succeeds."""
-    with small_disk(holdfast.repository):
+    with mounted(holdfast.repository, "size=12m"):
         holdfast.init()
         source = holdfast.source()
         holdfast.done("backup", source, password=False)
@@ -244,10 +222,10 @@ def test_a_full_disk_is_said_and_leaves_everything_readable(holdfast: CommandLin
         holdfast.done("backup", source, password=False)
 
 
-@needs_mount
+@needs_mounts
 def test_a_full_disk_takes_no_repository_and_nothing_is_left_of_it(holdfast: CommandLine) -> None:
     """However far it came; with room the same command makes one."""
-    with small_disk(holdfast.folder / "disk") as disk:
+    with mounted(holdfast.folder / "disk", "size=12m") as disk:
         repository = disk / "deep" / "repository"
         for free_bytes in (0, 4096, 8192, 12288):
             fill(disk / "other", free_bytes)
@@ -261,10 +239,10 @@ def test_a_full_disk_takes_no_repository_and_nothing_is_left_of_it(holdfast: Com
         holdfast.done("init", "-r", repository)
 
 
-@needs_mount
+@needs_mounts
 def test_a_disk_that_others_filled_needs_little_room_for_upkeep(holdfast: CommandLine) -> None:
     """Each command that finds none says so and changes nothing; 64 KiB are enough here."""
-    with small_disk(holdfast.folder / "disk") as disk:
+    with mounted(holdfast.folder / "disk", "size=12m") as disk:
         holdfast.environment["HOLDFAST_REPOSITORY"] = str(disk / "repository")
         holdfast.init()
         for name in ("first", "second"):

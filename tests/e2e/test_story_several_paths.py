@@ -3,30 +3,13 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from doubles.command_line import CommandLine
-
-needs_mounts = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("mount") is None, reason="mounting a tmpfs needs root"
-)
-
-
-@contextmanager
-def mounted(folder: Path) -> Iterator[Path]:
-    """Give a small file system of its own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    words = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if subprocess.run(words, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a tmpfs needs root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
+from doubles.mounts import mounted, needs_mounts
 
 
 def files(holdfast: CommandLine, root: Path) -> set[str]:

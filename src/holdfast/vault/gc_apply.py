@@ -21,13 +21,12 @@ from holdfast.vault.check_errors import MergeRaceError
 from holdfast.vault.gc_looks import GcLooks
 from holdfast.vault.gc_missing import take_whole_inventory
 from holdfast.vault.inventory import Inventory
+from holdfast.vault.leases import SILENCE_SECONDS
 from holdfast.vault.local import KnownVault
 from holdfast.vault.merge import IndexMerger
 from holdfast.vault.objects import ObjectStore
 from holdfast.vault.trust import Authority
 
-SILENCE_SECONDS: Final = 180.0
-"""Three times as long as a session takes to show that it is alive."""
 SPOOL_AGE_SECONDS: Final = 24 * 3600.0
 """No session takes a day to fill one pack."""
 _RUN_ID_BYTES: Final = 16

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles.rich_vaults import RichVault, make_rich_vault
+from doubles.rich_vaults import RichVault, make_rich_vault, run_gc
 from holdfast.base.ids import PointId
 from holdfast.format import frames, names
 from holdfast.format.maintenance import Forget, ForgetReason, ForgottenPoint
@@ -13,13 +13,10 @@ from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.blind import blind_verify
 from holdfast.vault.check import check
 from holdfast.vault.check_errors import UpkeepRefusedError
-from holdfast.vault.gc import Patience, apply_gc
 from holdfast.vault.inventory_reading import read_inventory
 from holdfast.vault.report import ProblemKind
 from holdfast.vault.seen_points import see_points
 from holdfast.vault.trust import Authority
-
-EVERYBODY_IS_DEAD = Patience(is_dead=lambda _session: True)
 
 
 @pytest.fixture
@@ -41,17 +38,6 @@ def forget_with_old_keys(rich: RichVault, point: PointId) -> str:
     name = names.forget_name(vault_id, frames.object_hash(data))
     rich.vault.backend.put(name, data)
     return name
-
-
-def run_gc(rich: RichVault) -> None:
-    machine = rich.vault.machine
-    apply_gc(
-        rich.objects(),
-        rich.ring,
-        clock=machine.clock,
-        random=machine.random,
-        patience=EVERYBODY_IS_DEAD,
-    )
 
 
 def test_a_point_from_after_the_rotation_stays_and_the_forget_is_named(rich: RichVault) -> None:

@@ -8,7 +8,15 @@ import pytest
 
 from doubles.clock import ManualClock
 from doubles.reach import unreferenced
-from doubles.rich_vaults import RichVault, back_up, forget, make_rich_vault, write_source
+from doubles.rich_vaults import (
+    EVERYBODY_IS_DEAD,
+    RichVault,
+    back_up,
+    forget,
+    make_rich_vault,
+    run_gc,
+    write_source,
+)
 from doubles.storage import (
     WRITES,
     DelayedListingBackend,
@@ -29,32 +37,19 @@ from holdfast.storage.memory import MemoryBackend
 from holdfast.vault.check import check
 from holdfast.vault.check_errors import UpkeepRefusedError
 from holdfast.vault.errors import DAMAGED_TOMBSTONE_HINT, DamagedObjectError
-from holdfast.vault.gc import GcResult, Patience, apply_gc, plan_gc
+from holdfast.vault.gc import GcResult, Patience, plan_gc
 from holdfast.vault.inventory_reading import read_inventory
 from holdfast.vault.leases import LeaseKeeper
 from holdfast.vault.objects import parse
 from holdfast.vault.report import ProblemKind
 from holdfast.vault.verify import verify
 
-EVERYBODY_IS_DEAD = Patience(is_dead=lambda _session: True)
+READER = SessionId(b"reader".ljust(16, b"."))
 
 
 @pytest.fixture
 def rich(tmp_path: Path) -> RichVault:
     return make_rich_vault(MemoryBackend(), tmp_path)
-
-
-def run_gc(
-    rich: RichVault, backend: StorageBackend | None = None, patience: Patience = EVERYBODY_IS_DEAD
-) -> GcResult:
-    machine = rich.vault.machine
-    return apply_gc(
-        rich.objects(backend),
-        rich.ring,
-        clock=machine.clock,
-        random=machine.random,
-        patience=patience,
-    )
 
 
 def stored(rich: RichVault) -> dict[str, int]:
@@ -246,17 +241,16 @@ def test_a_session_known_to_be_dead_is_collected_at_once(rich: RichVault, tmp_pa
     check_clean(rich)
 
 
+def a_reader(rich: RichVault) -> LeaseKeeper:
+    """Return the lease of somebody who is about to read the first point."""
+    sign = rich.vault.readable().maintainer.sign
+    return LeaseKeeper(rich.objects(), READER, writer_id=None, sign=sign, point=rich.points[0])
+
+
 def test_what_somebody_reads_stays_until_the_reading_ends(rich: RichVault) -> None:
     """Also after the point was forgotten: a restore that runs for hours comes to its end."""
     run_gc(rich)
-    session_id = SessionId(b"reader".ljust(16, b"."))
-    lease = LeaseKeeper(
-        rich.objects(),
-        session_id,
-        writer_id=None,
-        sign=rich.vault.readable().maintainer.sign,
-        point=rich.points[0],
-    )
+    lease = a_reader(rich)
     lease.begin()
     forget(rich.vault, rich.points[0])
     plan = plan_gc(rich.objects())
@@ -264,8 +258,8 @@ def test_what_somebody_reads_stays_until_the_reading_ends(rich: RichVault) -> No
     lease.end(None)
     afterwards = run_gc(rich)
 
-    assert (plan.refs, plan.packs, plan.spared_sessions) == (0, 0, (session_id,))
-    assert (meanwhile.refs, meanwhile.packs, meanwhile.spared_sessions) == (0, 0, (session_id,))
+    assert (plan.refs, plan.packs, plan.spared_sessions) == (0, 0, (READER,))
+    assert (meanwhile.refs, meanwhile.packs, meanwhile.spared_sessions) == (0, 0, (READER,))
     assert afterwards.refs == 1
     assert afterwards.packs > 0
     check_clean(replace(rich, points=rich.points[1:]))
@@ -277,13 +271,7 @@ def test_whoever_begins_to_read_while_a_patient_gc_waits_is_seen(
     """And the point is forgotten after that, while the gc still waits."""
     die_in_backup(rich, tmp_path)
     clock = rich.vault.machine.clock
-    lease = LeaseKeeper(
-        rich.objects(),
-        SessionId(b"reader".ljust(16, b".")),
-        writer_id=None,
-        sign=rich.vault.readable().maintainer.sign,
-        point=rich.points[0],
-    )
+    lease = a_reader(rich)
 
     def meanwhile(seconds: float) -> None:
         monkeypatch.undo()
@@ -304,7 +292,7 @@ def test_a_writer_that_calls_itself_a_reader_keeps_nothing(rich: RichVault) -> N
     writable = rich.vault.writable()
     lease = LeaseKeeper(
         rich.objects(),
-        SessionId(b"reader".ljust(16, b".")),
+        READER,
         writer_id=writable.writer_id,
         sign=writable.ring.sign,
         point=rich.points[0],
@@ -316,13 +304,7 @@ def test_a_writer_that_calls_itself_a_reader_keeps_nothing(rich: RichVault) -> N
 
 
 def test_a_reader_of_what_is_there_keeps_nothing_else(rich: RichVault) -> None:
-    lease = LeaseKeeper(
-        rich.objects(),
-        SessionId(b"reader".ljust(16, b".")),
-        writer_id=None,
-        sign=rich.vault.readable().maintainer.sign,
-        point=rich.points[0],
-    )
+    lease = a_reader(rich)
     lease.begin()
 
     assert run_gc(rich, patience=Patience()).packs > 0

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from doubles.rich_vaults import RichVault, back_up, forget, make_rich_vault, write_source
+from doubles.rich_vaults import (
+    EVERYBODY_IS_DEAD,
+    RichVault,
+    back_up,
+    forget,
+    make_rich_vault,
+    run_gc,
+    write_source,
+)
 from doubles.storage import DyingBackend, Kind, PowerCut, T, WrappedBackend
 from doubles.vaults import TestVault, make_machine
 from holdfast.base.clock import Clock
@@ -22,7 +30,7 @@ from holdfast.vault.blind import blind_verify
 from holdfast.vault.check import check
 from holdfast.vault.check_errors import UpkeepRefusedError
 from holdfast.vault.forget import apply_forget, plan_forget
-from holdfast.vault.gc import Patience, apply_gc, plan_gc
+from holdfast.vault.gc import plan_gc
 from holdfast.vault.gc_plan import StandIn
 from holdfast.vault.inventory import Inventory
 from holdfast.vault.inventory_reading import read_inventory
@@ -32,8 +40,6 @@ from holdfast.vault.relations import Relations
 from holdfast.vault.seen_points import see_points
 from holdfast.vault.trust import Authority
 
-EVERYBODY_IS_DEAD = Patience(is_dead=lambda _session: True)
-
 
 @pytest.fixture
 def rich(tmp_path: Path) -> RichVault:
@@ -41,18 +47,6 @@ def rich(tmp_path: Path) -> RichVault:
     rich = make_rich_vault(MemoryBackend(), tmp_path)
     run_gc(rich)
     return rich
-
-
-def run_gc(rich: RichVault, known: KnownVault | None = None) -> None:
-    machine = rich.vault.machine
-    apply_gc(
-        rich.objects(),
-        rich.ring,
-        clock=machine.clock,
-        random=machine.random,
-        patience=EVERYBODY_IS_DEAD,
-        known=known,
-    )
 
 
 def stored(rich: RichVault) -> dict[str, bytes]:
@@ -75,7 +69,7 @@ def is_refused(rich: RichVault, name: str, known: KnownVault | None = None) -> s
     with pytest.raises(UpkeepRefusedError, match=name) as planned:
         plan_gc(rich.objects(), patience=EVERYBODY_IS_DEAD, known=known)
     with pytest.raises(UpkeepRefusedError, match=name) as refused:
-        run_gc(rich, known)
+        run_gc(rich, known=known)
 
     assert stored(rich) == before
     assert str(planned.value) == str(refused.value)
